@@ -1,0 +1,162 @@
+"""The sections of the settings. `config.yaml` at the top of the repository shows all of them with their defaults."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from msgspec import Meta
+
+from posewire.config.section import Section
+from posewire.errors import ConfigurationError
+
+ProtocolVersion = Literal["v1", "v2"]
+
+Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Port = Annotated[int, Meta(ge=0, le=65_535)]
+NonEmpty = Annotated[str, Meta(min_length=1)]
+
+MIN_SECRET_BYTES = 32
+"""RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
+
+
+class ConnectionConfig(Section, frozen=True, kw_only=True):
+    """Section ``socket``: how a client reaches its server and comes back to it."""
+
+    NAME: ClassVar[str] = "socket"
+
+    url: NonEmpty = "http://localhost:5000"
+    """Where the server is, ``http(s)://host:port``."""
+    reconnect_attempts: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
+    """Attempts to come back after the connection was lost; then the session ends with ``ConnectionError``."""
+    reconnect_delay: Milliseconds = 1000
+    """Ceiling of the random wait before the first attempt; it doubles with each (full jitter)."""
+    reconnect_delay_max: Milliseconds = 10_000
+    """The doubling stops here."""
+    heartbeat_interval: Milliseconds = 25_000
+    """Between two heartbeats, which measure the round trip and notice a dead connection."""
+    connect_timeout: Milliseconds = 10_000
+    """For one attempt to connect, the WebSocket and Socket.IO handshakes included."""
+    request_timeout: Milliseconds = 5000
+    """For the answer to one control request."""
+    max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 10
+    """Connections of one user: this many in one process, and this many the server lets in."""
+    ping_timeout: Seconds = 60
+    """Server: seconds without an answer to a ping until the connection counts as gone."""
+    ping_interval: Seconds = 25
+    """Server: seconds between pings."""
+    clock_exchanges: Annotated[int, Meta(ge=1, le=100)] = 8
+    """Exchanges of clock sync; the one with the least round trip counts."""
+
+
+class SecurityConfig(Section, frozen=True, kw_only=True):
+    """Section ``security``: keys and what they protect."""
+
+    NAME: ClassVar[str] = "security"
+    SECRET: ClassVar[frozenset[str]] = frozenset({"secret_key"})
+
+    secret_key: str | None = None
+    """Signs tokens (HS256), at least 32 bytes. None: a random one a server, on loopback only."""
+    token_expiry: Annotated[int, Meta(ge=1, le=31_536_000)] = 3600
+    """Seconds a token is good for, unless its issuer says otherwise."""
+    encryption_enabled: bool = True
+    """Refuse to send over a plain-text link that is not loopback. False says: I know what I do."""
+    compression_level: Annotated[int, Meta(ge=0, le=9)] = 6
+    """zlib level of bodies, 0 (none) to 9 (smallest)."""
+
+    def __repr__(self) -> str:
+        shown = None if self.secret_key is None else "<hidden>"
+        return (
+            f"SecurityConfig(secret_key={shown!r}, token_expiry={self.token_expiry}, "
+            f"encryption_enabled={self.encryption_enabled}, compression_level={self.compression_level})"
+        )
+
+    def check(self) -> None:
+        """A short key can be guessed from one token."""
+        if self.secret_key is not None and len(self.secret_key.encode()) < MIN_SECRET_BYTES:
+            raise ConfigurationError(
+                "security.secret_key",
+                "<hidden>",
+                f"expected at least {MIN_SECRET_BYTES} bytes; make one with: "
+                'python -c "import secrets; print(secrets.token_urlsafe(48))"',
+            )
+
+
+class RoomConfig(Section, frozen=True, kw_only=True):
+    """Section ``room``: what the server lets a room be."""
+
+    NAME: ClassVar[str] = "room"
+
+    max_clients: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    """Members of one room."""
+    max_rooms: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    """Rooms of one server."""
+
+
+class SenderConfig(Section, frozen=True, kw_only=True):
+    """Section ``sender``: the pipeline from a capture loop to the socket."""
+
+    NAME: ClassVar[str] = "sender"
+
+    queue_size: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    """Frames that may wait, over all streams. Full: the lowest priority goes, then the oldest."""
+    protocol_version: ProtocolVersion = "v2"
+    """Body format of poses: v1 (JSON) or v2 (msgpack, float32)."""
+    compression_enabled: bool = True
+    """zlib on bodies over the threshold, where it makes them smaller."""
+    compression_threshold: Annotated[int, Meta(ge=0)] = 1024
+    """Bytes; smaller bodies are not worth the time."""
+    bandwidth_limit: Annotated[int, Meta(ge=1)] | None = None
+    """Bytes a second on the wire, over all streams; None is no limit."""
+    audio_max_age: Milliseconds = 1000
+    """Audio that waited longer than this is dropped: it would be heard too late."""
+
+
+class MediaConfig(Section, frozen=True, kw_only=True):
+    """Section ``media``: what raw PCM handed to ``send_audio`` is."""
+
+    NAME: ClassVar[str] = "media"
+
+    sample_rate: Annotated[int, Meta(ge=4000, le=384_000)] = 48_000
+    """Samples a second and channel."""
+    channels: Annotated[int, Meta(ge=1, le=8)] = 1
+    """Interleaved channels of PCM given as bytes."""
+
+
+class ReceiverConfig(Section, frozen=True, kw_only=True):
+    """Section ``receiver``: what waits between the socket and ``async for``."""
+
+    NAME: ClassVar[str] = "receiver"
+
+    queue_size: Annotated[int, Meta(ge=1, le=100_000)] = 128
+    """Frames one ``frames()`` loop may fall behind; then the oldest goes, counted."""
+
+
+class MonitorConfig(Section, frozen=True, kw_only=True):
+    """Section ``monitor``: figures about ourselves."""
+
+    NAME: ClassVar[str] = "monitor"
+
+    window_size: Annotated[int, Meta(ge=2, le=100_000)] = 100
+    """Frames that fps, latency and success rate are taken over."""
+    sample_interval: Milliseconds = 1000
+    """Between two looks at CPU and memory."""
+
+
+class ServerConfig(Section, frozen=True, kw_only=True):
+    """Section ``server``: the authority."""
+
+    NAME: ClassVar[str] = "server"
+
+    host: NonEmpty = "127.0.0.1"
+    """Address to listen on. Anything but loopback needs ``security.secret_key``."""
+    port: Port = 5000
+    """TCP port; 0 takes a free one."""
+    users_file: str | None = None
+    """JSON file of the user store (see ``posewire user add``); None keeps users in memory."""
+    max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
+    """Connections of all users together."""
+    recipient_queue: Annotated[int, Meta(ge=1, le=100_000)] = 64
+    """Packets that may wait for one slow recipient; newer frames are then dropped, counted."""
+    drain_timeout: Milliseconds = 3000
+    """How long a stopping server waits for what is queued to reach its clients."""

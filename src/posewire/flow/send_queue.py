@@ -1,0 +1,112 @@
+"""The bounded priority queue in front of the encoder."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter
+
+from posewire.errors import QueueManagementError
+from posewire.flow.queue_item import QueueItem
+from posewire.flow.send_outcome import SendOutcome
+from posewire.protocol import Delivery, Kind
+
+_Slot = tuple[Kind, str]
+
+
+class SendQueue:
+    """Holds at most ``capacity`` frames; of a latest-wins stream at most one, the newest.
+
+    When it is full, the frame of the lowest priority goes, of these the oldest; that may be the newcomer. Every frame
+    that does not leave through `take` is counted in `drops` by reason: ``replaced``, ``queue_full``, ``expired``,
+    ``cleared``. Reliable frames are never dropped for another: a queue full of them refuses.
+
+    Pure and not for threads; two heaps with lazy deletion, so every step is O(log n).
+    """
+
+    def __init__(self, capacity: int) -> None:
+        if capacity < 1:
+            raise QueueManagementError("create", f"capacity {capacity}: expected at least 1")
+        self.capacity = capacity
+        self.drops: Counter[str] = Counter()
+        self._best: list[QueueItem] = []
+        self._worst: list[tuple[int, float, int, QueueItem]] = []
+        self._slots: dict[_Slot, QueueItem] = {}
+        self._serials = itertools.count()
+        self._size = 0
+
+    def __len__(self) -> int:
+        return self._size
+
+    def put(self, item: QueueItem) -> SendOutcome:
+        """Take ``item`` in, if there is room for it or it matters more than another. Never waits."""
+        outcome = SendOutcome.ACCEPTED
+        slot = (item.kind, item.stream)
+        if item.delivery is Delivery.LATEST:
+            if (older := self._slots.get(slot)) is not None:
+                self._remove(older)
+                self.drops["replaced"] += 1
+                outcome = SendOutcome.REPLACED
+            # Set before making room: the newcomer itself may be what has to go.
+            self._slots[slot] = item
+        item.serial = next(self._serials)
+        item.waiting = True
+        self._size += 1
+        heapq.heappush(self._best, item)
+        if item.delivery is not Delivery.RELIABLE:
+            heapq.heappush(self._worst, (item.priority, item.timestamp, item.serial, item))
+        if self._size > self.capacity:
+            self._drop_lowest(item)
+        self._compact()
+        return outcome if item.waiting else SendOutcome.DROPPED
+
+    def take(self, now: float) -> QueueItem | None:
+        """Remove and return the best frame that is not too old at ``now``, monotonic seconds; None if there is none."""
+        while self._best:
+            item = heapq.heappop(self._best)
+            if not item.waiting:
+                continue
+            self._remove(item)
+            if item.expires is not None and item.expires < now:
+                self.drops["expired"] += 1
+                continue
+            return item
+        return None
+
+    def clear(self) -> None:
+        """Drop everything that waits."""
+        self.drops["cleared"] += self._size
+        for item in self._best:
+            item.waiting = False
+        self._best.clear()
+        self._worst.clear()
+        self._slots.clear()
+        self._size = 0
+
+    def _drop_lowest(self, newcomer: QueueItem) -> None:
+        while self._worst:
+            item = heapq.heappop(self._worst)[-1]
+            if item.waiting:
+                self._remove(item)
+                self.drops["queue_full"] += 1
+                return
+        # Only reliable frames wait, and none of them may go for another.
+        self._remove(newcomer)
+        self.drops["queue_full"] += 1
+
+    def _remove(self, item: QueueItem) -> None:
+        item.waiting = False
+        self._size -= 1
+        slot = (item.kind, item.stream)
+        if self._slots.get(slot) is item:
+            del self._slots[slot]
+
+    def _compact(self) -> None:
+        # Lazy deletion leaves dead entries behind; a stream of replacements would let the heaps grow without end.
+        limit = 2 * self.capacity + 16
+        if len(self._best) > limit:
+            self._best = [item for item in self._best if item.waiting]
+            heapq.heapify(self._best)
+        if len(self._worst) > limit:
+            self._worst = [entry for entry in self._worst if entry[-1].waiting]
+            heapq.heapify(self._worst)

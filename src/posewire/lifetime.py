@@ -1,0 +1,27 @@
+"""Owned tasks: ended without swallowing anyone's cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+async def cancel_and_wait(task: asyncio.Task[object]) -> None:
+    """Cancel ``task`` and wait until it is over; what it failed with stays in the task.
+
+    Waits for as long as the task's clean-up does. When the caller is cancelled meanwhile, it still waits for the
+    task, then obeys.
+    """
+    task.cancel()
+    ours: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])  # raises only our own cancellation, never the task's
+        except asyncio.CancelledError as exc:
+            ours = exc
+    if ours is not None:
+        raise ours
+
+
+def failure_of(task: asyncio.Task[object]) -> BaseException | None:
+    """Return what a finished task failed with; None when it ended well or was cancelled."""
+    return None if task.cancelled() else task.exception()

@@ -1,0 +1,71 @@
+"""How one received stream does."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import msgspec
+
+from posewire.monitor.percentiles import percentiles
+
+
+class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
+    """One look at a received stream; ages in seconds over the window."""
+
+    user_id: str
+    stream: str
+    frames: int
+    lost: int
+    """Sequence numbers that never came."""
+    fps: float
+    bytes_per_frame: float
+    age_p50: float
+    age_p95: float
+    age_p99: float
+
+
+class StreamStats:
+    """Counts the packets of one stream of one member. Pure: the caller says what time it is."""
+
+    def __init__(self, user_id: str, stream: str, *, window: int = 1000) -> None:
+        self.user_id = user_id
+        self.stream = stream
+        self.frames = 0
+        self.lost = 0
+        self._bytes = 0
+        self._member = 0
+        self._next_seq: int | None = None
+        self._ages: deque[float] = deque(maxlen=window)
+        self._times: deque[float] = deque(maxlen=90)
+
+    def observe(self, *, now: float, age: float, size: int, seq: int, member: int = 0) -> None:
+        """Count one packet: ``now`` in monotonic seconds, ``age`` in seconds, ``size`` in bytes.
+
+        ``member`` is the sender's number; with a new one (it came back) the sequence starts anew.
+        """
+        if member != self._member:
+            self._member, self._next_seq = member, None
+        if self._next_seq is not None and seq > self._next_seq:
+            self.lost += seq - self._next_seq
+        if self._next_seq is None or seq >= self._next_seq:
+            self._next_seq = seq + 1
+        self.frames += 1
+        self._bytes += size
+        self._ages.append(age)
+        self._times.append(now)
+
+    def figures(self, *, now: float) -> StreamFigures:
+        """Return the figures at ``now``, monotonic seconds."""
+        span = now - self._times[0] if self._times else 0.0
+        p50, p95, p99 = percentiles(self._ages)
+        return StreamFigures(
+            user_id=self.user_id,
+            stream=self.stream,
+            frames=self.frames,
+            lost=self.lost,
+            fps=(len(self._times) - 1) / span if span > 0 else 0.0,
+            bytes_per_frame=self._bytes / self.frames if self.frames else 0.0,
+            age_p50=p50,
+            age_p95=p95,
+            age_p99=p99,
+        )

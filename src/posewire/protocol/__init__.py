@@ -1,0 +1,27 @@
+"""Bytes and rules, no waiting: poses, bodies, packets, control messages. Only `ProtocolError` comes out of bytes."""
+
+from posewire.protocol.audio_chunk import AudioChunk, to_audio_chunk
+from posewire.protocol.header import HEADER_BYTES, Delivery, FrameType, Header, Kind, unpack_header
+from posewire.protocol.landmarks import to_pose_data
+from posewire.protocol.packet_writer import EVENT_STREAM, PacketWriter
+from posewire.protocol.pose_data import PoseData
+from posewire.protocol.pose_protocol import VERSIONS, PoseProtocol
+from posewire.protocol.socketio_packet import SocketIOPacket
+
+__all__ = [
+    "EVENT_STREAM",
+    "HEADER_BYTES",
+    "VERSIONS",
+    "AudioChunk",
+    "Delivery",
+    "FrameType",
+    "Header",
+    "Kind",
+    "PacketWriter",
+    "PoseData",
+    "PoseProtocol",
+    "SocketIOPacket",
+    "to_audio_chunk",
+    "to_pose_data",
+    "unpack_header",
+]

@@ -1,0 +1,111 @@
+"""From the connection to the loops that subscribed."""
+
+from __future__ import annotations
+
+import logging
+import weakref
+from collections import Counter
+
+from posewire import clock
+from posewire.config import ReceiverConfig
+from posewire.errors import InvalidDataError, ProtocolError
+from posewire.monitor import StreamFigures, StreamStats
+from posewire.protocol import Header, Kind
+from posewire.receiver.frame import FrameKind
+from posewire.receiver.subscription import Received, Subscription
+from posewire.rooms import RoomManager
+from posewire.sockets import SocketManager
+
+logger = logging.getLogger(__name__)
+
+_MAX_STATS = 1024
+"""Streams that figures are kept of; then the one that started first is forgotten."""
+
+
+class Receiver:
+    """Decodes each frame once and hands it to every subscription that wants it.
+
+    Nothing a stranger sends is raised here: what cannot be read is counted in `drops` by reason and forgotten.
+
+    Args:
+        socket: The connection.
+        rooms: Knows whose packet is whose.
+        config: Size of the queues.
+    """
+
+    def __init__(self, socket: SocketManager, rooms: RoomManager, config: ReceiverConfig | None = None) -> None:
+        self.drops: Counter[str] = Counter()
+        self._socket = socket
+        self._rooms = rooms
+        self._config = config or ReceiverConfig()
+        # Weak: a loop that was left with `break` is forgotten with its iterator.
+        self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        self._stats: dict[tuple[str, str], StreamStats] = {}
+        self._ended = False
+        self._failure: BaseException | None = None
+        socket.on_packet(Kind.POSE, self._packet)
+        socket.on_packet(Kind.AUDIO, self._packet)
+
+    def subscribe(self, kind: str = "pose", user_id: str | None = None, stream: str | None = None) -> Subscription:
+        """Return an async iterator of frames from now on.
+
+        Raises:
+            InvalidDataError: ``kind`` is neither ``pose`` nor ``audio``.
+        """
+        if kind not in ("pose", "audio"):
+            raise InvalidDataError(f"kind {kind!r}: expected 'pose' or 'audio'")
+        subscription = Subscription(
+            "pose" if kind == "pose" else "audio", user_id, stream, size=self._config.queue_size
+        )
+        if self._ended:
+            subscription.end(self._failure)
+        self._subscriptions.add(subscription)
+        return subscription
+
+    def stats(self) -> list[StreamFigures]:
+        """Return the figures of every stream that was heard."""
+        now = clock.monotonic()
+        return [stats.figures(now=now) for stats in self._stats.values()]
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """End every subscription, with ``failure`` when there was one."""
+        self._ended = True
+        self._failure = failure
+        for subscription in list(self._subscriptions):
+            subscription.end(failure)
+
+    def _packet(self, header: Header, packet: bytes) -> None:
+        stream = self._rooms.find(header)
+        if stream is None:
+            self.drops["unknown_stream"] += 1
+            return
+        kind: FrameKind = "pose" if header.kind is Kind.POSE else "audio"
+        timestamp = self._socket.clock.to_local(header.captured_us / 1e6)
+        self._observe(stream.user_id, stream.name, header, timestamp, len(packet))
+        wanting = [sub for sub in self._subscriptions if sub.wants(kind, stream.user_id, stream.name)]
+        if not wanting:
+            return
+        protocol = self._socket.protocol
+        # A capture time before 1970 on our clock cannot be; the sender's is wrong, and a pose has no such time.
+        safe = max(0.0, timestamp)
+        try:
+            pose = protocol.decode_pose(header, packet, timestamp=safe) if header.kind is Kind.POSE else None
+            audio = protocol.decode_audio(header, packet, timestamp=safe) if header.kind is Kind.AUDIO else None
+        except ProtocolError as exc:
+            self.drops["damaged"] += 1
+            logger.debug("dropped a frame of %s: %s", stream.user_id, exc)
+            return
+        received = Received(stream.user_id, kind, stream.name, header.seq, timestamp, len(packet), pose, audio)
+        for subscription in wanting:
+            subscription.put(received)
+
+    def _observe(self, user_id: str, stream: str, header: Header, timestamp: float, size: int) -> None:
+        key = (user_id, stream)
+        stats = self._stats.get(key)
+        if stats is None:
+            if len(self._stats) >= _MAX_STATS:
+                del self._stats[next(iter(self._stats))]
+            stats = self._stats[key] = StreamStats(user_id, stream)
+        stats.observe(
+            now=clock.monotonic(), age=clock.now() - timestamp, size=size, seq=header.seq, member=header.member
+        )

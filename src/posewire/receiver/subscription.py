@@ -1,0 +1,100 @@
+"""One loop's view of what arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Self
+
+import msgspec
+
+from posewire import clock
+from posewire.protocol import AudioChunk, PoseData
+from posewire.receiver.frame import Frame, FrameKind
+
+
+class Received(msgspec.Struct, frozen=True, gc=False):
+    """A decoded frame, not yet delivered; shared by all subscriptions that want it."""
+
+    user_id: str
+    kind: FrameKind
+    stream: str
+    seq: int
+    timestamp: float
+    size: int
+    pose: PoseData | None
+    audio: AudioChunk | None
+
+
+class Subscription:
+    """An async iterator of frames that never lags: a loop that falls behind loses the oldest, counted in `dropped`.
+
+    It collects from the moment it is made. Cancelling a wait loses nothing. It ends when the session is closed, and
+    raises what ended the session when that was a failure.
+
+    Args:
+        kind: Only frames of this kind.
+        user_id: Only of this member; None of all.
+        stream: Only of this stream; None of all.
+        size: Frames that may wait.
+    """
+
+    def __init__(self, kind: FrameKind, user_id: str | None, stream: str | None, *, size: int) -> None:
+        self.dropped = 0
+        """Frames that waited too long for the loop."""
+        self._kind = kind
+        self._user_id = user_id
+        self._stream = stream
+        self._waiting: deque[Received] = deque(maxlen=size)
+        self._changed = asyncio.Event()
+        self._ended = False
+        self._failure: BaseException | None = None
+
+    def wants(self, kind: FrameKind, user_id: str, stream: str) -> bool:
+        """Return whether a frame is for this loop."""
+        return (
+            kind == self._kind and self._user_id in (None, user_id) and self._stream in (None, stream)
+        ) and not self._ended
+
+    def put(self, received: Received) -> None:
+        """Take a frame in; when full, the oldest goes. Never waits."""
+        self.dropped += len(self._waiting) == self._waiting.maxlen
+        self._waiting.append(received)
+        self._changed.set()
+
+    def end(self, failure: BaseException | None = None) -> None:
+        """Deliver what waits, then stop, or raise ``failure``."""
+        if not self._ended:
+            self._ended = True
+            self._failure = failure
+            self._changed.set()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Frame:
+        while not self._waiting:
+            if self._ended:
+                if self._failure is not None:
+                    raise self._failure
+                raise StopAsyncIteration
+            self._changed.clear()
+            await self._changed.wait()
+        # No await after this line: a frame leaves the queue only by being returned.
+        got = self._waiting.popleft()
+        return Frame(
+            user_id=got.user_id,
+            kind=got.kind,
+            stream=got.stream,
+            seq=got.seq,
+            timestamp=got.timestamp,
+            age=clock.now() - got.timestamp,
+            size=got.size,
+            pose=got.pose,
+            audio=got.audio,
+        )
+
+    async def aclose(self) -> None:
+        """Stop collecting. Does not wait."""
+        self._waiting.clear()
+        self.end()

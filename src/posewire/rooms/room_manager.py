@@ -1,0 +1,232 @@
+"""The client's view of rooms; the server is the authority."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import msgspec
+
+from posewire.errors import AuthError, DataValidationError, PosewireError, ProtocolError, RoomError
+from posewire.protocol import Header, Kind, control
+from posewire.protocol.control import RoomMember, RoomStatus, Stream, StreamKind
+from posewire.rooms.room_state import RoomState
+from posewire.sockets import Event, SocketManager
+
+logger = logging.getLogger(__name__)
+
+
+class RoomManager:
+    """Creates, joins and leaves rooms, and mirrors the one we are in.
+
+    A connection is in one room at a time. After a reconnect the room is joined again before anything is sent.
+
+    Args:
+        socket: The connection.
+    """
+
+    def __init__(self, socket: SocketManager) -> None:
+        self.state: RoomState | None = None
+        """The room we are in, as the server last told; None outside."""
+        self.unknown = 0
+        """Packets of members or streams we do not know; dropped."""
+        self._socket = socket
+        self._role: control.Role = "member"
+        self._early: list[control.RoomUpdate] | None = None
+        self._stale = asyncio.Event()
+        socket.restorers.append(self._restore)
+        socket.on_packet(Kind.EVENT, self._event_packet)
+        socket.on_server_event(control.ROOM, self._update)
+
+    async def create_room(self, room_id: str) -> bool:
+        """Make a room; False when there is one of that name. Waits for the server.
+
+        Raises:
+            PosewireError: The server refuses: not allowed, too many rooms.
+        """
+        return await self._socket.request(control.CreateRoom(room=_checked(room_id)), bool)
+
+    async def join_room(
+        self, room_id: str, user_id: str | None = None, role: control.Role = "member", *, create: bool = False
+    ) -> bool:
+        """Enter a room, leaving the one we are in; the first member is its host. Waits for the server.
+
+        Cancelling may leave us in either room; `current_room` then says which the server last confirmed.
+
+        Args:
+            room_id: Its name.
+            user_id: Who joins: nobody but ourselves can, so it may be left out.
+            role: What to be; the server decides.
+            create: Make the room when there is none.
+
+        Raises:
+            RoomNotFoundError: There is no such room.
+            RoomFullError: No seat left.
+            RoomError: The server refuses for another reason.
+            AuthError: ``user_id`` is somebody else.
+            ValueError: No such role.
+        """
+        if role not in ("host", "member"):
+            raise ValueError(f"role {role!r}: expected 'host' or 'member'")
+        self._check_user(user_id)
+        await self._join(_checked(room_id), role, create=create)
+        return True
+
+    async def leave_room(self, room_id: str, user_id: str | None = None) -> bool:
+        """Leave a room; False when we are not in it. Waits for the server.
+
+        Raises:
+            AuthError: ``user_id`` is somebody else.
+        """
+        self._check_user(user_id)
+        left = await self._socket.request(control.LeaveRoom(room=_checked(room_id)), bool)
+        if self.state is not None and self.state.room_id == room_id:
+            self._enter(None)
+        return left
+
+    async def broadcast(self, event: str, data: Any, room_id: str) -> bool:
+        """Send an event to all other members of the room we are in; waits until the server has it.
+
+        Raises:
+            RoomError: We are not in it, or may not publish.
+            DataValidationError: The name or the data cannot travel.
+        """
+        return await self._socket.emit(event, data, room_id)
+
+    async def get_room_info(self, room_id: str) -> RoomStatus | None:
+        """Return a room's status, None when there is no such room. Waits for the server."""
+        return await self._socket.request(control.RoomInfo(room=_checked(room_id)), _MaybeStatus)
+
+    async def list_rooms(self) -> list[RoomStatus]:
+        """Return the status of every room. Waits for the server."""
+        return await self._socket.request(control.ListRooms(), list[RoomStatus])
+
+    async def get_room_members(self, room_id: str) -> list[RoomMember]:
+        """Return a room's members, none when there is no such room. Waits for the server."""
+        return await self._socket.request(control.RoomMembers(room=_checked(room_id)), list[RoomMember])
+
+    def current_room(self, user_id: str | None = None) -> str | None:
+        """Return the room of a member of our room, ourselves by default; None when unknown."""
+        if self.state is None or (user_id or self._socket.user_id) not in self.state.members:
+            return None
+        return self.state.room_id
+
+    async def sync_room_state(self, room_id: str) -> None:
+        """Fetch the state of the room we are in anew. Waits for the server.
+
+        Raises:
+            RoomError: We are not in that room.
+        """
+        snapshot = await self._socket.request(control.SyncRoom(room=_checked(room_id)), control.RoomSnapshot)
+        if self.state is not None and self.state.room_id == room_id and snapshot.version >= self.state.version:
+            self.state = RoomState.from_snapshot(snapshot)
+
+    async def open_stream(self, kind: StreamKind, name: str) -> int:
+        """Return the number of our stream, opened if it is not. Waits for the server.
+
+        Raises:
+            RoomError: We are in no room, or may not publish.
+            ResourceLimitError: Too many streams.
+        """
+        return await self._socket.request(control.OpenStream(kind=kind, name=name), int)
+
+    def find(self, header: Header) -> Stream | None:
+        """Return the stream a packet belongs to; None, counted, when it is not known."""
+        stream = None if self.state is None else self.state.streams.get((header.member, header.stream))
+        if stream is None or stream.kind != header.kind.name.lower():
+            self.unknown += 1
+            return None
+        return stream
+
+    async def run(self) -> None:
+        """Fetch the room's state whenever changes were missed; for ever."""
+        while True:
+            await self._stale.wait()
+            self._stale.clear()
+            if self.state is None:
+                continue
+            try:
+                await self.sync_room_state(self.state.room_id)
+            except PosewireError as exc:
+                # A lost connection restores the room by itself; a room we were put out of has told us so.
+                logger.info("room state not synced: %s", exc)
+
+    # Inside ----------------------------------------------------------------------------------------------------------
+
+    async def _join(self, room_id: str, role: control.Role, *, create: bool) -> None:
+        # Changes may come in between the server's answer and our reading it; they must not be lost.
+        self._early = []
+        try:
+            joined = await self._socket.request(
+                control.JoinRoom(room=room_id, role=role, create=create), control.JoinedRoom
+            )
+            early = self._early
+        finally:
+            self._early = None
+        self._role = role
+        self._enter(joined)
+        for update in early:
+            self._absorb(update)
+
+    def _enter(self, joined: control.JoinedRoom | None) -> None:
+        if joined is None:
+            self.state = None
+            self._socket.enter(None)
+            return
+        self.state = RoomState.from_snapshot(joined.snapshot)
+        self._socket.protocol.signing_key = joined.key
+        self._socket.enter(joined.snapshot.room, joined.number)
+
+    async def _restore(self) -> None:
+        """Come back into the room after a reconnect; it may have closed in the meantime."""
+        if self.state is not None:
+            await self._join(self.state.room_id, self._role, create=True)
+
+    def _check_user(self, user_id: str | None) -> None:
+        if user_id is not None and user_id != self._socket.user_id:
+            raise AuthError(user_id, f"this connection is {self._socket.user_id!r}; a token speaks for one user")
+
+    def _update(self, data: Any) -> None:
+        try:
+            update = control.from_plain(data, control.RoomUpdate, what="room update")
+        except DataValidationError as exc:
+            logger.warning("room update not understood: %s", exc)
+            self._stale.set()
+            return
+        if self._early is not None:
+            self._early.append(update)
+        else:
+            self._absorb(update)
+
+    def _absorb(self, update: control.RoomUpdate) -> None:
+        if self.state is None or update.room != self.state.room_id or update.version <= self.state.version:
+            return
+        if update.version > self.state.version + 1:
+            self._stale.set()
+            return
+        self.state.absorb(update.change)
+
+    def _event_packet(self, header: Header, packet: bytes) -> None:
+        member = None if self.state is None else self.state.member(header.member)
+        if member is None:
+            self.unknown += 1
+            return
+        try:
+            name, data = self._socket.protocol.decode_event(header, packet)
+        except ProtocolError as exc:
+            self._socket.damaged += 1
+            logger.debug("dropped an event of %s: %s", member.id, exc)
+            return
+        sent = self._socket.clock.to_local(header.captured_us / 1e6)
+        self._socket.dispatch(Event(name=name, data=data, user_id=member.id, timestamp=sent))
+
+
+_MaybeStatus: Any = RoomStatus | None
+
+
+def _checked(room_id: str) -> str:
+    try:
+        return msgspec.convert(room_id, control.Name)
+    except msgspec.ValidationError as exc:
+        raise RoomError(str(room_id)[:40], f"bad room name: {exc}") from None

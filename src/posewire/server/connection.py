@@ -1,0 +1,83 @@
+"""One client on the server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from posewire.protocol import control
+from posewire.server.engine import ENDED, Engine, cut, event_packet
+from posewire.server.token_authority import Claims
+
+
+class Connection:
+    """A client that was let in: who it is, where it is, and the queue to it.
+
+    Attributes:
+        sid: Socket.IO's id of the connection.
+        claims: What its token says.
+        session_id: The same for all connections of one session.
+        room_id: The room it is in.
+        number: Its number there.
+        ended: Set when the connection is closed and nothing of it runs any more.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        sid: str,
+        environ: dict[str, Any],
+        claims: Claims,
+        session_id: str,
+        *,
+        queue_limit: int,
+    ) -> None:
+        self.sid = sid
+        self.claims = claims
+        self.session_id = session_id
+        self.room_id: str | None = None
+        self.number = 0
+        self.ended: asyncio.Event = environ[ENDED]
+        self._engine = engine
+        self._request = environ["aiohttp.request"]
+        self._socket: Any = engine.eio_socket(sid)
+        self._queue_limit = queue_limit
+
+    @property
+    def user_id(self) -> str:
+        """Who its token says it is."""
+        return self.claims.sub
+
+    def offer(self, packet: Any) -> bool:
+        """Queue a frame, unless this client is too slow for it. Never waits."""
+        if self._socket.closed or self._socket.queue.qsize() >= self._queue_limit:
+            return False
+        self._socket.queue.put_nowait(packet)
+        return True
+
+    def tell(self, packet: Any) -> None:
+        """Queue a control message. A client that reads none of them is cut. Never waits."""
+        if self._socket.closed:
+            return
+        if self._socket.queue.qsize() >= 16 * self._queue_limit:
+            self._engine.drops["cut_too_slow"] += 1
+            self.cut()
+            return
+        self._socket.queue.put_nowait(packet)
+
+    def cut(self) -> None:
+        """End the connection at once."""
+        cut(self._request)
+
+    def dismiss(self, bye: control.Bye) -> None:
+        """Say goodbye, and close once that is sent. Never waits."""
+        self.tell(event_packet(control.BYE, control.to_plain(bye)))
+        self._engine.eio.start_background_task(self.close)
+
+    def release(self) -> None:
+        """Cancel what the library left running for this connection, now that it is gone."""
+        self._engine.eio.release(self._socket)
+
+    async def close(self) -> None:
+        """Close after what is queued was sent. Does not wait for it."""
+        await self._socket.close(wait=False, reason=self._engine.reason.SERVER_DISCONNECT)

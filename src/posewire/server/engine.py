@@ -1,0 +1,156 @@
+"""python-socketio's server as we need it.
+
+The one file on the server's side that reaches names the libraries keep to themselves:
+`AsyncServer._engineio_server_class`, `AsyncServer._handle_eio_message`, `engineio.AsyncServer._async` and
+`WebSocket._sock` of the aiohttp driver. `tests/unit/server/test_engine.py` fails when they change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import engineio
+import socketio
+from aiohttp import WSMsgType, web
+from engineio import packet as eio_packet
+from engineio.async_drivers import aiohttp as aiohttp_driver
+from socketio import packet as sio_packet
+
+from posewire.config import Config
+from posewire.errors import ProtocolError
+from posewire.lifetime import cancel_and_wait, failure_of
+from posewire.limits import MAX_PACKET_BYTES
+from posewire.protocol import SocketIOPacket
+
+logger = logging.getLogger(__name__)
+# The libraries log every packet at INFO; whoever wants that sets this logger's level.
+_library_logger = logging.getLogger("posewire.socketio.server")
+_library_logger.setLevel(logging.ERROR)
+
+ENDED = "posewire.ended"
+"""Key of a connection's environ: an event that is set when all is over."""
+_FRAMING_BYTES = 1024
+_WS_CLOSE_SECONDS = 1.0
+
+
+class _WebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped library
+    """The driver's WebSocket without permessage-deflate, which costs more than it saves on bodies this small."""
+
+    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+        self._sock = web.WebSocketResponse(
+            max_msg_size=self.server.max_http_buffer_size, compress=False, timeout=_WS_CLOSE_SECONDS
+        )
+        await self._sock.prepare(environ["aiohttp.request"])
+        self.environ = environ
+        environ[ENDED] = ended = asyncio.Event()
+        try:
+            await self.handler(self)
+        finally:
+            ended.set()
+        return self._sock
+
+    async def wait(self) -> str | bytes:
+        message = await self._sock.receive()
+        if message.type is WSMsgType.ERROR:
+            self.server.drops["oversized" if self._sock.close_code == 1009 else "damaged"] += 1
+        if not isinstance(message.data, bytes | str):
+            raise OSError("the connection was closed")
+        return message.data
+
+
+class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
+    """engine.io's server with named, owned tasks: its ping tasks would sleep on after their connection is gone."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        # Its own copy: the original is shared by every engine.io server of the process.
+        self._async: dict[str, Any] = {**self._async, "websocket": _WebSocket}
+        self.tasks: dict[asyncio.Task[Any], Any] = {}
+        self.drops: Counter[str] = Counter()
+
+    def start_background_task(
+        self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
+    ) -> asyncio.Task[Any]:
+        name = f"posewire.server.{target.__name__.strip('_')}"
+        task = asyncio.get_running_loop().create_task(target(*args, **kwargs), name=name)
+        self.tasks[task] = getattr(target, "__self__", None)
+        task.add_done_callback(self._ended)
+        return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self.tasks.pop(task, None)
+        if (error := failure_of(task)) is not None:
+            logger.error("%s failed", task.get_name(), exc_info=error)
+
+    def release(self, eio_socket: Any) -> None:
+        """Cancel what a closed connection left running."""
+        current = asyncio.current_task()
+        for task, owner in list(self.tasks.items()):
+            if owner is eio_socket and task is not current:
+                task.cancel()
+
+    async def cancel_tasks(self) -> None:
+        """Cancel all tasks and wait for them."""
+        for task in list(self.tasks):
+            await cancel_and_wait(task)
+
+
+class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
+    """A Socket.IO server on aiohttp: WebSocket only, msgpack, each client's events handled in order.
+
+    Bytes that are no Socket.IO packet end the connection they came from, counted in `drops`.
+    """
+
+    eio: _EngineIO
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(
+            async_mode="aiohttp",
+            serializer=SocketIOPacket,
+            async_handlers=False,
+            transports=["websocket"],
+            ping_interval=config.socket.ping_interval,
+            ping_timeout=config.socket.ping_timeout,
+            max_http_buffer_size=MAX_PACKET_BYTES + _FRAMING_BYTES,
+            http_compression=False,
+            logger=_library_logger,
+            engineio_logger=_library_logger,
+        )
+        self.eio.on("message", self._guarded_message)
+
+    @property
+    def drops(self) -> Counter[str]:
+        """What strangers sent that was no packet, by reason."""
+        return self.eio.drops
+
+    def _engineio_server_class(self) -> type[_EngineIO]:
+        return _EngineIO
+
+    async def _guarded_message(self, eio_sid: str, data: Any) -> None:
+        try:
+            await self._handle_eio_message(eio_sid, data)
+        except (ProtocolError, ValueError) as exc:
+            self.drops["damaged"] += 1
+            logger.info("connection cut: %s", exc)
+            if (environ := self.environ.get(eio_sid)) is not None:
+                cut(environ["aiohttp.request"])
+
+    def eio_socket(self, sid: str) -> Any:
+        """Return engine.io's socket of a Socket.IO connection."""
+        return self.eio.sockets[self.manager.eio_sid_from_sid(sid, "/")]
+
+
+def cut(request: web.BaseRequest) -> None:
+    """End the connection a request came on at once; whatever waits for it is lost."""
+    if request.transport is not None:
+        request.transport.abort()
+
+
+def event_packet(event: str, data: Any) -> eio_packet.Packet:
+    """Return an event, encoded once, ready for the queue of any number of connections."""
+    encoded = SocketIOPacket(sio_packet.EVENT, namespace="/", data=[event, data]).encode()
+    return eio_packet.Packet(eio_packet.MESSAGE, encoded)

@@ -1,0 +1,162 @@
+"""The rooms of a server and who is in them."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable
+
+from posewire.config import RoomConfig
+from posewire.errors import ResourceLimitError, RoomError, RoomNotFoundError
+from posewire.protocol import control
+from posewire.protocol.control import Change
+from posewire.rooms.room_state import Join, Leave, OpenStream, RoomState
+from posewire.server.connection import Connection
+from posewire.server.engine import event_packet
+
+logger = logging.getLogger(__name__)
+
+
+class Room:
+    """A room: its state and the connections of its members."""
+
+    def __init__(self, state: RoomState) -> None:
+        self.state = state
+        self.key = secrets.token_bytes(32)
+        """Signs v1 bodies; every member gets it."""
+        self.connections: dict[str, Connection] = {}
+        """By user."""
+
+
+class RoomRegistry:
+    """Makes rooms, seats and unseats connections, and tells the members what changed.
+
+    Args:
+        config: Limits.
+        now: The server's clock, seconds since 1970.
+    """
+
+    def __init__(self, config: RoomConfig, *, now: Callable[[], float]) -> None:
+        self.rooms: dict[str, Room] = {}
+        self._config = config
+        self._now = now
+
+    def create(self, connection: Connection, room_id: str) -> bool:
+        """Make a room; False when there is one.
+
+        Raises:
+            RoomError: The token is for another room.
+            ResourceLimitError: Too many rooms.
+        """
+        _check_token(connection, room_id)
+        if room_id in self.rooms:
+            return False
+        if len(self.rooms) >= self._config.max_rooms:
+            raise ResourceLimitError(f"{len(self.rooms)} rooms are open, the most this server may have")
+        self.rooms[room_id] = Room(RoomState(room_id, capacity=self._config.max_clients, now=self._now()))
+        return True
+
+    def find(self, room_id: str) -> Room:
+        """Return a room.
+
+        Raises:
+            RoomNotFoundError: There is none of that name.
+        """
+        try:
+            return self.rooms[room_id]
+        except KeyError:
+            raise RoomNotFoundError(room_id) from None
+
+    def room_of(self, connection: Connection) -> Room | None:
+        """Return the room a connection is in."""
+        return None if connection.room_id is None else self.rooms[connection.room_id]
+
+    def join(self, connection: Connection, request: control.JoinRoom) -> control.JoinedRoom:
+        """Seat a connection, and take it out of the room it was in once it has its new seat.
+
+        Raises:
+            RoomNotFoundError: There is no such room and none may be made.
+            RoomFullError: No seat left.
+            RoomError: The token is for another room.
+        """
+        _check_token(connection, request.room)
+        made = request.create and self.create(connection, request.room)
+        room = self.find(request.room)
+        if connection.room_id != request.room:
+            self._make_way(room, connection)
+            try:
+                self._seat(room, connection, request)
+            except RoomError:
+                if made:
+                    del self.rooms[request.room]
+                raise
+        return control.JoinedRoom(number=connection.number, key=room.key, snapshot=room.state.snapshot())
+
+    def leave(self, connection: Connection, reason: str) -> None:
+        """Unseat a connection and close its room when it was the last. Nothing happens when it has no seat."""
+        room = self.room_of(connection)
+        if room is None:
+            return
+        connection.room_id = None
+        del room.connections[connection.user_id]
+        self._announce(room, room.state.apply(Leave(user_id=connection.user_id, reason=reason), now=self._now()))
+        if not room.connections:
+            del self.rooms[room.state.room_id]
+        logger.info("room left", extra={"room": room.state.room_id, "user": connection.user_id, "reason": reason})
+
+    def open_stream(self, connection: Connection, request: control.OpenStream) -> int:
+        """Return the number of a member's stream, opened if it is not.
+
+        Raises:
+            RoomError: The connection is in no room, or may not publish.
+            ResourceLimitError: Too many streams.
+        """
+        room = self.room_of(connection)
+        if room is None:
+            raise RoomError("?", f"{connection.user_id} is in no room")
+        command = OpenStream(user_id=connection.user_id, kind=request.kind, name=request.name)
+        self._announce(room, room.state.apply(command, now=self._now()))
+        number = room.state.stream_number(connection.user_id, request.kind, request.name)
+        assert number is not None
+        return number
+
+    def _make_way(self, room: Room, newcomer: Connection) -> None:
+        """Unseat an older connection of the same user: the newer one is the one that works."""
+        older = room.connections.get(newcomer.user_id)
+        if older is None:
+            return
+        if older.session_id == newcomer.session_id:
+            self.leave(older, "reconnected")
+            older.cut()  # it is dead already, or the session would not have made another
+        else:
+            self.leave(older, "replaced")
+            older.dismiss(control.Bye(reason=f"another session of {older.user_id} took its place", retry=False))
+        # Leaving closed the room if nobody else was in it; it goes on with the newcomer.
+        self.rooms[room.state.room_id] = room
+
+    def _seat(self, room: Room, connection: Connection, request: control.JoinRoom) -> None:
+        claims = connection.claims
+        command = Join(
+            user_id=connection.user_id, role=request.role, publish=claims.publish, subscribe=claims.subscribe
+        )
+        changes = room.state.apply(command, now=self._now())
+        self.leave(connection, "joined another room")
+        self._announce(room, changes)
+        connection.room_id = room.state.room_id
+        connection.number = room.state.members[connection.user_id].number
+        room.connections[connection.user_id] = connection
+        logger.info("room joined", extra={"room": room.state.room_id, "user": connection.user_id})
+
+    def _announce(self, room: Room, changes: list[Change]) -> None:
+        first = room.state.version - len(changes) + 1
+        for offset, change in enumerate(changes):
+            update = control.RoomUpdate(room=room.state.room_id, version=first + offset, change=change)
+            packet = event_packet(control.ROOM, control.to_plain(update))
+            for connection in list(room.connections.values()):
+                connection.tell(packet)
+
+
+def _check_token(connection: Connection, room_id: str) -> None:
+    allowed = connection.claims.room
+    if allowed is not None and allowed != room_id:
+        raise RoomError(room_id, f"the token of {connection.user_id} is for room {allowed!r}")

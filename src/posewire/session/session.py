@@ -1,0 +1,279 @@
+"""A session: the parts, wired, under one TaskGroup inside one owned task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Final, Self, TypeVar, overload
+
+import msgspec
+
+from posewire.config import Config, load_config
+from posewire.errors import ConfigurationError, ConnectionError, PosewireError, SecurityError
+from posewire.flow import SendOutcome
+from posewire.lifetime import cancel_and_wait, failure_of
+from posewire.monitor import PerformanceMonitor
+from posewire.receiver import Receiver, Subscription
+from posewire.rooms import RoomManager
+from posewire.sender import MediaSender, PoseSender, UnifiedSender
+from posewire.session.link_security import check_link
+from posewire.session.sampler import sample_system
+from posewire.sockets import Event, SocketManager, TokenProvider
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS: Final = 1.0
+"""How long a session that ends well waits for what it still has to send."""
+
+current_session: contextvars.ContextVar[Session] = contextvars.ContextVar("posewire.session")
+"""The session entered last in the current context."""
+
+_H = TypeVar("_H", bound=Callable[[Event], Any])
+
+
+class Session:
+    """One member's connection to a server, usually in a room. Made by `posewire.connect`, used with ``async with``.
+
+    All it runs (pipeline, heartbeat, supervisor, room sync, handlers, sampler) is tasks of one TaskGroup inside one
+    owned task. When one of them fails for good, every call and every ``frames()`` loop raises the error, and so does
+    the end of the ``async with`` block if nobody saw it: never an ExceptionGroup.
+
+    Attributes:
+        socket: The connection.
+        rooms: Rooms.
+        sender: The pipeline.
+        pose: Poses on top of it.
+        media: Whole captures and sound on top of it.
+        receiver: What arrives, with figures.
+        monitor: Figures of what is sent.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | TokenProvider | None = None,
+        credentials: Mapping[str, str] | None = None,
+        room: str | None = None,
+        room_key: bytes | str | None = None,
+        config: Config | None = None,
+    ) -> None:
+        if config is not None and not isinstance(config, Config):
+            raise ConfigurationError("config", type(config).__name__, "expected a posewire.Config or None")
+        if room_key is not None:
+            raise SecurityError("room key", "sealed rooms are not in this version; the key would protect nothing")
+        config = load_config() if config is None else config
+        self.config = msgspec.structs.replace(config, socket=msgspec.structs.replace(config.socket, url=url))
+        self.monitor = PerformanceMonitor(self.config.monitor.window_size)
+        self.socket = SocketManager(self.config, token=token, credentials=credentials)
+        self.rooms = RoomManager(self.socket)
+        self.sender = UnifiedSender(
+            self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
+        )
+        self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor)
+        self.media = MediaSender(self.sender)
+        self.receiver = Receiver(self.socket, self.rooms, self.config.receiver)
+        self._room = room
+        self._task: asyncio.Task[None] | None = None
+        self._open = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._failure_seen = False
+        self._outer: contextvars.Token[Session] | None = None
+
+    @property
+    def user_id(self) -> str:
+        """Who we are, as the server says."""
+        return self.socket.user_id
+
+    # Lifetime --------------------------------------------------------------------------------------------------------
+
+    async def __aenter__(self) -> Self:
+        """Connect, join the room, start; waits for the server. Cancelling leaves nothing behind.
+
+        Raises:
+            AuthError: The token or the credentials are not accepted.
+            ConnectionError: The server cannot be reached.
+            RoomError: The room cannot be joined.
+            SecurityError: The link is plain text and leaves this machine.
+        """
+        if self._task is not None:
+            raise RuntimeError("a Session is entered once; call posewire.connect for another")
+        check_link(self.config.socket.url, encryption_enabled=self.config.security.encryption_enabled)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="posewire.session")
+        opened = asyncio.get_running_loop().create_task(self._open.wait(), name="posewire.session.opening")
+        try:
+            await asyncio.wait((self._task, opened), return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            await cancel_and_wait(self._task)
+            raise
+        finally:
+            await cancel_and_wait(opened)
+        if self._task.done():
+            self._check()
+        self._outer = current_session.set(self)
+        return self
+
+    async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
+        if self._outer is not None:
+            # In another context than we were entered in (a fixture, say) there is nothing to restore.
+            with contextlib.suppress(ValueError):
+                current_session.reset(self._outer)
+        if exc_type is None and self._failure is None and self.socket.connected:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_FLUSH_SECONDS):
+                    await self.sender.flush()
+        await self.aclose()
+        if exc_type is None and self._failure is not None and not self._failure_seen:
+            raise self._failure
+
+    async def aclose(self) -> None:
+        """End the session in bounded time: the connection says goodbye, ``frames()`` loops end. Idempotent."""
+        if self._task is not None:
+            await cancel_and_wait(self._task)
+
+    async def _run(self) -> None:
+        # The one supervisor: whatever ends a part ends the session, and is kept for whoever uses it next.
+        try:
+            await self.socket.dial()
+            if self._room is not None:
+                await self.rooms.join_room(self._room, create=True)
+            loops: dict[str, Callable[[], Any]] = {
+                **self.socket.loops(),
+                "rooms": self.rooms.run,
+                "pipeline": self.sender.run,
+                "sampler": lambda: sample_system(self.monitor, interval=self.config.monitor.sample_interval / 1000),
+            }
+            async with asyncio.TaskGroup() as group:
+                for name, loop in loops.items():
+                    group.create_task(loop(), name=f"posewire.{name}")
+                self._open.set()
+        except BaseExceptionGroup as failures:
+            self._failure = _first(failures)
+        except PosewireError as failure:
+            self._failure = failure
+        finally:
+            if self._failure is not None:
+                logger.info("session ended: %s", self._failure)
+            self.receiver.end(self._failure)
+            await self.socket.hang_up()
+
+    def _check(self) -> None:
+        """Raise what ended the session; every public call begins here."""
+        if self._failure is not None:
+            self._failure_seen = True
+            raise self._failure
+        if self._task is None:
+            raise ConnectionError("the session is not open; use it with 'async with'")
+        if self._task.done():
+            if (error := failure_of(self._task)) is not None:
+                raise error
+            raise ConnectionError("the session is closed")
+
+    # Sending ---------------------------------------------------------------------------------------------------------
+
+    async def send_pose(
+        self, pose: Any, stream: str = "pose", timestamp: float | None = None, priority: int = 5
+    ) -> SendOutcome:
+        """Hand a pose in for the others in the room; the newest of a stream replaces one that still waits.
+
+        Does not wait for the network; cancelling is safe. An all-NaN pose is sent: it says that nobody was found.
+
+        Args:
+            pose: A `PoseData`, an ``[N, 4]`` array of x, y, z, visibility, a list of such dicts, or a MediaPipe result.
+            stream: Name of the stream.
+            timestamp: Capture time, seconds on the scale of ``time.time()``; by default the pose's own, else now.
+            priority: Higher goes first.
+
+        Returns:
+            ``ACCEPTED``, ``REPLACED`` (an older one that waited), or ``DROPPED``; true when it was taken.
+
+        Raises:
+            DataValidationError: It is no pose; the message names field, value and what was expected.
+            RoomError: We are in no room, or may not publish.
+            PosewireError: What ended the session.
+        """
+        self._check()
+        return await self.pose.send(pose, stream, timestamp, priority)
+
+    async def send_audio(
+        self, pcm: Any, stream: str = "audio", timestamp: float | None = None, priority: int = 8
+    ) -> SendOutcome:
+        """Hand a chunk of sound in for the others in the room; in order, dropped when it waited too long.
+
+        Does not wait for the network; cancelling is safe.
+
+        Args:
+            pcm: int16 bytes or an array at the rate of ``config.media``, or an `AudioChunk`.
+            stream: Name of the stream.
+            timestamp: Time of the first sample, seconds on the scale of ``time.time()``.
+            priority: Higher goes first.
+
+        Raises:
+            DataValidationError: It is no sound.
+            RoomError: We are in no room, or may not publish.
+            PosewireError: What ended the session.
+        """
+        self._check()
+        return await self.media.send_audio(pcm, stream, timestamp, priority)
+
+    async def send_event(self, name: str, data: Any = None) -> None:
+        """Send an event to the others in the room and wait until the server has it.
+
+        Cancelling gives up the waiting; the event may still arrive.
+
+        Args:
+            name: What the others' ``session.on(name)`` listens for.
+            data: Anything msgpack can hold: numbers, text, bytes, lists, maps.
+
+        Raises:
+            DataValidationError: The name or the data cannot travel.
+            RoomError: We are in no room, or may not publish.
+            QueueFullError: Too many events wait.
+            PosewireError: What ended the session.
+        """
+        self._check()
+        await self.sender.send_event(name, data)
+
+    # Receiving -------------------------------------------------------------------------------------------------------
+
+    def frames(self, kind: str = "pose", user_id: str | None = None, stream: str | None = None) -> Subscription:
+        """Return an async iterator of the others' frames, from now on.
+
+        A loop that falls behind loses the oldest frames (`Subscription.dropped` counts them). The loop ends when the
+        session is closed and raises when it failed. Cancelling a wait loses nothing.
+
+        Args:
+            kind: ``pose`` or ``audio``.
+            user_id: Only of this member.
+            stream: Only of this stream.
+        """
+        return self.receiver.subscribe(kind, user_id, stream)
+
+    @overload
+    def on(self, event: str, handler: _H) -> _H: ...
+    @overload
+    def on(self, event: str, handler: None = None) -> Callable[[_H], _H]: ...
+    def on(self, event: str, handler: Any = None) -> Any:
+        """Call ``handler(Event)``, sync or async, on every ``event`` of the others; see `SocketManager.on`."""
+        return self.socket.on(event, handler)
+
+    # Figures ---------------------------------------------------------------------------------------------------------
+
+    def get_performance_metrics(self) -> dict[str, float]:
+        """Return the figures of sending by name, and the worst ``age_p50/p95/p99`` (seconds) of what is received."""
+        received = self.receiver.stats()
+        return {
+            **self.monitor.get_stats(),
+            "age_p50": max((stream.age_p50 for stream in received), default=0.0),
+            "age_p95": max((stream.age_p95 for stream in received), default=0.0),
+            "age_p99": max((stream.age_p99 for stream in received), default=0.0),
+            "round_trip": self.socket.status.round_trip,
+        }
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error

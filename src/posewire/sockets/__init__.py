@@ -1,0 +1,18 @@
+"""The connection: lanes, login, heartbeat, reconnect."""
+
+from posewire.sockets.event_dispatcher import Event, EventDispatcher
+from posewire.sockets.lane import Lane
+from posewire.sockets.login import LOGIN_PATH, login
+from posewire.sockets.socket_manager import ConnectionStatus, SocketManager
+from posewire.sockets.token_source import TokenProvider
+
+__all__ = [
+    "LOGIN_PATH",
+    "ConnectionStatus",
+    "Event",
+    "EventDispatcher",
+    "Lane",
+    "SocketManager",
+    "TokenProvider",
+    "login",
+]

@@ -1,0 +1,101 @@
+"""Runs the application's event handlers, in order and away from the reading task."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections import deque
+from collections.abc import Callable
+from typing import Any, TypeVar, overload
+
+import msgspec
+
+from posewire.errors import DataValidationError
+from posewire.lifetime import cancel_and_wait, failure_of
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 1000
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """What a handler gets.
+
+    Attributes:
+        name: ``gesture``, or one of ours: ``connect``, ``disconnect``, ``reconnect``, ``bye``, ``room``.
+        data: What came with it.
+        user_id: Who sent it; None for ours.
+        timestamp: When it was sent, seconds on this machine's clock.
+    """
+
+    name: str
+    data: Any = None
+    user_id: str | None = None
+    timestamp: float = 0.0
+
+
+Handler = Callable[[Event], Any]
+_H = TypeVar("_H", bound=Handler)
+
+
+class EventDispatcher:
+    """Handlers by event name, sync or async; one after the other.
+
+    An exception in a handler is logged with the event's name and ends nothing. At most 1,000 events wait; then the
+    oldest goes, counted in `dropped`.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, list[Handler]] = {}
+        self._waiting: deque[Event] = deque(maxlen=_BACKLOG)
+        self._filled = asyncio.Event()
+        self.dropped = 0
+
+    @overload
+    def on(self, event: str, handler: _H) -> _H: ...
+    @overload
+    def on(self, event: str, handler: None = None) -> Callable[[_H], _H]: ...
+    def on(self, event: str, handler: Handler | None = None) -> Any:
+        """Call ``handler`` on every ``event``; without one, return a decorator that does."""
+        if handler is None:
+            return lambda handler: self.on(event, handler)
+        if not callable(handler):
+            raise DataValidationError("handler", repr(handler), "expected a function of one argument, the Event")
+        self._handlers.setdefault(event, []).append(handler)
+        return handler
+
+    def dispatch(self, event: Event) -> None:
+        """Queue ``event`` for its handlers. Never waits."""
+        if event.name not in self._handlers:
+            return
+        self.dropped += len(self._waiting) == self._waiting.maxlen
+        self._waiting.append(event)
+        self._filled.set()
+
+    async def run(self) -> None:
+        """Call handlers for ever; cancelling ends it, and the handler that runs."""
+        while True:
+            while not self._waiting:
+                self._filled.clear()
+                await self._filled.wait()
+            event = self._waiting.popleft()
+            for handler in self._handlers[event.name]:
+                await self._call(handler, event)
+
+    async def _call(self, handler: Handler, event: Event) -> None:
+        # A task of its own, so that whatever the handler raises can be looked at without catching everything here.
+        task = asyncio.get_running_loop().create_task(_run(handler, event), name=f"posewire.handler.{event.name}")
+        try:
+            await asyncio.wait([task])
+        finally:
+            if not task.done():
+                await cancel_and_wait(task)
+        if (error := failure_of(task)) is not None:
+            logger.error("a handler of event %r failed", event.name, exc_info=error)
+
+
+async def _run(handler: Handler, event: Event) -> None:
+    result = handler(event)
+    if inspect.isawaitable(result):
+        await result

@@ -1,0 +1,244 @@
+"""One connection to the server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import urllib.parse
+from collections.abc import Callable
+from typing import Any
+
+import aiohttp
+from socketio import exceptions as sio_exceptions
+
+from posewire.config import ConnectionConfig
+from posewire.errors import ConfigurationError, ConnectionError, PosewireError, error_from_wire
+from posewire.lifetime import cancel_and_wait
+from posewire.limits import MAX_PACKET_BYTES
+from posewire.protocol import SocketIOPacket, control
+from posewire.sockets.socketio_client import SocketIOClient
+
+logger = logging.getLogger(__name__)
+
+_FRAMING_BYTES = 1024
+"""What Socket.IO may put around a packet."""
+_CLOSE_SECONDS = 1.0
+
+Reply = asyncio.Future[Any]
+
+
+class Lane:
+    """One Socket.IO connection over WebSocket, opened once and closed once.
+
+    Args:
+        url: ``http(s)://host:port``.
+        config: Timeouts.
+        on_frame: Called with each packet, in order, from the reading task. Must not raise.
+        on_event: Called with name and argument of every other event, likewise.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        config: ConnectionConfig,
+        *,
+        on_frame: Callable[[bytes], None],
+        on_event: Callable[[str, Any], None],
+    ) -> None:
+        self.url = check_url(url)
+        self.closed = asyncio.Event()
+        """Set when the connection is gone, whoever ended it."""
+        self.close_reason = ""
+        self._config = config
+        self._on_frame = on_frame
+        self._on_event = on_event
+        self._http: aiohttp.ClientSession | None = None
+        self._sio: SocketIOClient | None = None
+        self._refusal: Any = None
+        self._replies: set[Reply] = set()
+
+    @property
+    def id(self) -> str:
+        """The connection's id on the server; empty when it is not open."""
+        return (self._sio.get_sid() or "") if self._sio is not None and not self.closed.is_set() else ""
+
+    async def open(self, token: str, session_id: str) -> None:
+        """Connect and be let in; waits at most ``connect_timeout``. After a failure or cancellation nothing is left.
+
+        Raises:
+            ConnectionError: The server is not there, or does not answer.
+            AuthError: It does not accept the token.
+            PosewireError: It refuses for another reason, and says which.
+        """
+        timeout = self._config.connect_timeout / 1000
+        self._http = aiohttp.ClientSession()
+        self._sio = SocketIOClient(
+            serializer=SocketIOPacket,
+            http_session=self._http,
+            request_timeout=_CLOSE_SECONDS,
+            websocket_extra_options={"max_msg_size": MAX_PACKET_BYTES + _FRAMING_BYTES, "compress": 0},
+        )
+        self._sio.on(control.FRAME, self._frame)
+        self._sio.on("*", self._event)
+        self._sio.on("disconnect", self._lost)
+        self._sio.on("connect_error", self._refused)
+        opened = False
+        try:
+            async with asyncio.timeout(timeout):
+                await self._sio.connect(
+                    self.url,
+                    auth={"token": token, "session": session_id},
+                    transports=["websocket"],
+                    wait_timeout=timeout,
+                )
+            opened = True
+        except TimeoutError:
+            raise ConnectionError(f"no answer from {self.url} within {timeout:g} s") from None
+        except (sio_exceptions.ConnectionError, aiohttp.ClientError, OSError, ValueError) as exc:
+            raise self._failure(exc) from exc
+        finally:
+            if not opened:
+                await self._release()
+
+    async def submit(self, event: str, data: Any) -> Reply:
+        """Send a request; the future it returns gets the result, or the server's error.
+
+        Does not wait for the answer. Cancelling is safe: the request was queued whole or not at all.
+
+        Raises:
+            ConnectionError: The lane is not open.
+        """
+        reply: Reply = asyncio.get_running_loop().create_future()
+        # An answer nobody waits for any more must not be reported as an unhandled error.
+        reply.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+        def acknowledged(*args: Any) -> None:
+            self._replies.discard(reply)
+            _settle(reply, args[0] if args else None)
+
+        self._replies.add(reply)
+        await self._emit(event, data, acknowledged)
+        return reply
+
+    async def request(self, event: str, data: Any) -> Any:
+        """Send a request and wait for its result, at most ``request_timeout``. Cancelling is safe.
+
+        Raises:
+            ConnectionError: No answer, or the connection went away.
+            PosewireError: The server's error.
+        """
+        timeout = self._config.request_timeout / 1000
+        reply = await self.submit(event, data)
+        try:
+            async with asyncio.timeout(timeout):
+                return await reply
+        except TimeoutError:
+            raise ConnectionError(f"no answer to {event!r} from {self.url} within {timeout:g} s") from None
+        finally:
+            self._replies.discard(reply)
+
+    async def send(self, packet: bytes) -> None:
+        """Hand a packet to the connection, which has an unbounded queue: call `drained` before.
+
+        Raises:
+            ConnectionError: The lane is not open.
+        """
+        await self._emit(control.FRAME, packet, None)
+
+    async def drained(self) -> None:
+        """Wait until everything handed over was written to the transport, or the lane is gone. Cancelling is safe."""
+        if self._sio is None or self.closed.is_set() or self._sio.eio.queue.empty():
+            return
+        # The queue forgets what its writer held when the connection broke, so it alone may never be done.
+        loop = asyncio.get_running_loop()
+        empty = loop.create_task(self._sio.eio.queue.join(), name="posewire.lane.drained")
+        gone = loop.create_task(self.closed.wait(), name="posewire.lane.gone")
+        try:
+            await asyncio.wait((empty, gone), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_and_wait(empty)
+            await cancel_and_wait(gone)
+
+    async def close(self) -> None:
+        """Say goodbye and close, in bounded time. Idempotent; when cancelled the connection is cut at once."""
+        try:
+            if self._sio is not None and self._sio.connected:
+                async with asyncio.timeout(2 * _CLOSE_SECONDS):
+                    await self._sio.disconnect()
+        except TimeoutError:
+            logger.info("%s did not close in time; cut", self.url)
+        finally:
+            await self._release()
+
+    async def _emit(self, event: str, data: Any, callback: Callable[..., None] | None) -> None:
+        if self._sio is None or self.closed.is_set():
+            raise ConnectionError(f"not connected to {self.url}{f': {self.close_reason}' if self.close_reason else ''}")
+        try:
+            await self._sio.emit(event, data, callback=callback)
+        except sio_exceptions.BadNamespaceError:
+            raise ConnectionError(f"not connected to {self.url}") from None
+
+    async def _release(self) -> None:
+        self._lost("closed")
+        if self._http is not None:
+            await self._http.close()
+        if self._sio is not None:
+            for task in list(self._sio.eio.tasks):
+                await cancel_and_wait(task)
+
+    def _failure(self, exc: Exception) -> PosewireError:
+        if isinstance(self._refusal, dict):
+            if isinstance(self._refusal.get("data"), dict):
+                return error_from_wire(self._refusal["data"])
+            return ConnectionError(f"{self.url} refused: {self._refusal.get('message')}")
+        return ConnectionError(f"cannot connect to {self.url}: {exc or type(exc).__name__}")
+
+    # Called by python-socketio from the reading task -----------------------------------------------------------------
+
+    def _frame(self, packet: Any = None, *_: Any) -> None:
+        if isinstance(packet, bytes):
+            self._on_frame(packet)
+
+    def _event(self, event: str, *args: Any) -> None:
+        self._on_event(event, args[0] if args else None)
+
+    def _refused(self, reason: Any = None, *_: Any) -> None:
+        self._refusal = reason
+
+    def _lost(self, reason: Any = "") -> None:
+        if self.closed.is_set():
+            return
+        self.close_reason = str(reason)
+        self.closed.set()
+        for reply in self._replies:
+            if not reply.done():
+                reply.set_exception(ConnectionError(f"the connection to {self.url} went away: {reason}"))
+        self._replies.clear()
+
+
+def _settle(reply: Reply, answer: Any) -> None:
+    if reply.done():
+        return
+    match answer:
+        case [True, result]:
+            reply.set_result(result)
+        case [False, error]:
+            reply.set_exception(error_from_wire(error))
+        case _:
+            reply.set_exception(ConnectionError(f"the server's answer makes no sense: {str(answer)[:80]}"))
+
+
+def check_url(url: str) -> str:
+    """Return ``url`` without a slash at its end.
+
+    Raises:
+        ConfigurationError: It is not ``http(s)://host[:port]``.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except (ValueError, AttributeError, TypeError):
+        fine = False
+    if not fine:
+        raise ConfigurationError("url", url, "expected http://host:port or https://host:port")
+    return url.rstrip("/")
