@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 
 
 async def cancel_and_wait(task: asyncio.Task[object]) -> None:
@@ -20,6 +22,21 @@ async def cancel_and_wait(task: asyncio.Task[object]) -> None:
             ours = exc
     if ours is not None:
         raise ours
+
+
+@contextlib.contextmanager
+def cancellation_kept() -> Iterator[None]:
+    """Raise the cancellation that the code in the block swallowed, if it did.
+
+    Libraries call ``asyncio.wait_for``, which until Python 3.12 returns its result instead of raising when both come
+    at the same moment (https://github.com/python/cpython/issues/86296): the task would then run on, uncancelled.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    before = task.cancelling()
+    yield
+    if task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 def failure_of(task: asyncio.Task[object]) -> BaseException | None:

@@ -30,15 +30,15 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     reconnect_attempts: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
     """Attempts to come back after the connection was lost; then the session ends with ``ConnectionError``."""
     reconnect_delay: Milliseconds = 1000
-    """Ceiling of the random wait before the first attempt; it doubles with each (full jitter)."""
+    """Milliseconds: ceiling of the random wait before the first attempt; it doubles with each (full jitter)."""
     reconnect_delay_max: Milliseconds = 10_000
-    """The doubling stops here."""
+    """Milliseconds: the doubling stops here."""
     heartbeat_interval: Milliseconds = 25_000
-    """Between two heartbeats, which measure the round trip and notice a dead connection."""
+    """Milliseconds between two heartbeats, which measure the round trip and notice a dead connection."""
     connect_timeout: Milliseconds = 10_000
-    """For one attempt to connect, the WebSocket and Socket.IO handshakes included."""
+    """Milliseconds for one attempt to connect, the WebSocket and Socket.IO handshakes included."""
     request_timeout: Milliseconds = 5000
-    """For the answer to one control request."""
+    """Milliseconds for the answer to one control request."""
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 10
     """Connections of one user: this many in one process, and this many the server lets in."""
     ping_timeout: Seconds = 60
@@ -56,7 +56,7 @@ class SecurityConfig(Section, frozen=True, kw_only=True):
     SECRET: ClassVar[frozenset[str]] = frozenset({"secret_key"})
 
     secret_key: str | None = None
-    """Signs tokens (HS256), at least 32 bytes. None: a random one a server, on loopback only."""
+    """Signs tokens (HS256), at least 32 bytes. null: a random one for each server, on loopback only."""
     token_expiry: Annotated[int, Meta(ge=1, le=31_536_000)] = 3600
     """Seconds a token is good for, unless its issuer says otherwise."""
     encryption_enabled: bool = True
@@ -107,9 +107,9 @@ class SenderConfig(Section, frozen=True, kw_only=True):
     compression_threshold: Annotated[int, Meta(ge=0)] = 1024
     """Bytes; smaller bodies are not worth the time."""
     bandwidth_limit: Annotated[int, Meta(ge=1)] | None = None
-    """Bytes a second on the wire, over all streams; None is no limit."""
+    """Bytes a second on the wire, over all streams; null is no limit."""
     audio_max_age: Milliseconds = 1000
-    """Audio that waited longer than this is dropped: it would be heard too late."""
+    """Milliseconds: audio that waited longer is dropped, it would be heard too late."""
 
 
 class MediaConfig(Section, frozen=True, kw_only=True):
@@ -140,7 +140,7 @@ class MonitorConfig(Section, frozen=True, kw_only=True):
     window_size: Annotated[int, Meta(ge=2, le=100_000)] = 100
     """Frames that fps, latency and success rate are taken over."""
     sample_interval: Milliseconds = 1000
-    """Between two looks at CPU and memory."""
+    """Milliseconds between two looks at CPU and memory."""
 
 
 class ServerConfig(Section, frozen=True, kw_only=True):
@@ -153,10 +153,10 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     port: Port = 5000
     """TCP port; 0 takes a free one."""
     users_file: str | None = None
-    """JSON file of the user store (see ``posewire user add``); None keeps users in memory."""
+    """JSON file of the user store (see ``posewire user add``); null keeps users in memory."""
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     """Connections of all users together."""
     recipient_queue: Annotated[int, Meta(ge=1, le=100_000)] = 64
     """Packets that may wait for one slow recipient; newer frames are then dropped, counted."""
     drain_timeout: Milliseconds = 3000
-    """How long a stopping server waits for what is queued to reach its clients."""
+    """Milliseconds a stopping server waits for what is queued to reach its clients."""

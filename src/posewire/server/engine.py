@@ -15,7 +15,7 @@ from typing import Any
 
 import engineio
 import socketio
-from aiohttp import WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, web
 from engineio import packet as eio_packet
 from engineio.async_drivers import aiohttp as aiohttp_driver
 from socketio import packet as sio_packet
@@ -56,7 +56,8 @@ class _WebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped lib
     async def wait(self) -> str | bytes:
         message = await self._sock.receive()
         if message.type is WSMsgType.ERROR:
-            self.server.drops["oversized" if self._sock.close_code == 1009 else "damaged"] += 1
+            oversized = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
+            self.server.drops["oversized" if oversized else "damaged"] += 1
         if not isinstance(message.data, bytes | str):
             raise OSError("the connection was closed")
         return message.data

@@ -134,6 +134,18 @@ class Session:
         if self._task is not None:
             await cancel_and_wait(self._task)
 
+    async def wait_ended(self) -> None:
+        """Wait until the session is over. Cancelling is safe.
+
+        Raises:
+            PosewireError: What ended it, when it was not `aclose`.
+        """
+        if self._task is not None:
+            await asyncio.wait([self._task])
+            if self._failure is not None:
+                self._failure_seen = True
+                raise self._failure
+
     async def _run(self) -> None:
         # The one supervisor: whatever ends a part ends the session, and is kept for whoever uses it next.
         try:

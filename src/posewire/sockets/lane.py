@@ -13,7 +13,7 @@ from socketio import exceptions as sio_exceptions
 
 from posewire.config import ConnectionConfig
 from posewire.errors import ConfigurationError, ConnectionError, PosewireError, error_from_wire
-from posewire.lifetime import cancel_and_wait
+from posewire.lifetime import cancel_and_wait, cancellation_kept
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import SocketIOPacket, control
 from posewire.sockets.socketio_client import SocketIOClient
@@ -85,12 +85,13 @@ class Lane:
         opened = False
         try:
             async with asyncio.timeout(timeout):
-                await self._sio.connect(
-                    self.url,
-                    auth={"token": token, "session": session_id},
-                    transports=["websocket"],
-                    wait_timeout=timeout,
-                )
+                with cancellation_kept():
+                    await self._sio.connect(
+                        self.url,
+                        auth={"token": token, "session": session_id},
+                        transports=["websocket"],
+                        wait_timeout=timeout,
+                    )
             opened = True
         except TimeoutError:
             raise ConnectionError(f"no answer from {self.url} within {timeout:g} s") from None
@@ -191,7 +192,7 @@ class Lane:
             if isinstance(self._refusal.get("data"), dict):
                 return error_from_wire(self._refusal["data"])
             return ConnectionError(f"{self.url} refused: {self._refusal.get('message')}")
-        return ConnectionError(f"cannot connect to {self.url}: {exc or type(exc).__name__}")
+        return ConnectionError(f"cannot connect to {self.url}: {_root_cause(exc)}")
 
     # Called by python-socketio from the reading task -----------------------------------------------------------------
 
@@ -226,6 +227,13 @@ def _settle(reply: Reply, answer: Any) -> None:
             reply.set_exception(error_from_wire(error))
         case _:
             reply.set_exception(ConnectionError(f"the server's answer makes no sense: {str(answer)[:80]}"))
+
+
+def _root_cause(exc: BaseException) -> str:
+    """Say what the network said; engine.io wraps it in "Connection error"."""
+    while (inner := exc.__cause__ or exc.__context__) is not None:
+        exc = inner
+    return str(exc) or type(exc).__name__
 
 
 def check_url(url: str) -> str:

@@ -113,6 +113,7 @@ class PoolSupervisor:
             assert lane is not None, "run() follows open()"
             await lane.closed.wait()
             self.ready.clear()
+            await lane.close()  # frees what it held
             self.errors += 1
             loss = self.loss or ConnectionError(f"the connection to {self.url} was lost: {lane.close_reason}")
             logger.info("connection lost: %s", loss)

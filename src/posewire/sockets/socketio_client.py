@@ -18,9 +18,9 @@ from posewire.errors import ProtocolError
 from posewire.lifetime import failure_of
 
 logger = logging.getLogger(__name__)
-# The libraries log every packet at INFO; whoever wants that sets this logger's level.
+# The libraries log every packet at INFO and every goodbye as a warning; whoever wants that sets this logger's level.
 _library_logger = logging.getLogger("posewire.socketio")
-_library_logger.setLevel(logging.WARNING)
+_library_logger.setLevel(logging.ERROR)
 
 
 class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library

@@ -1,0 +1,35 @@
+"""Make the recordings that ship with the package from those of the shared data folder.
+
+Usage: python scripts/make_samples.py ../shared/data
+
+Only the landmarks are kept (no world landmarks), and x, y, z, visibility are rounded to 1/65536, a hundredth of a pixel
+of the videos they come from: rounded numbers compress, and the three together stay under a megabyte.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+SAMPLES = Path(__file__).parents[1] / "src" / "posewire" / "samples"
+NAMES = {
+    "jump": "pose_jump_swing_90fps.npz",
+    "signing": "sign_seg_example.npz",
+    "squats": "pose_squats_5fps.npz",
+}
+STEPS = 65536
+
+
+def main(folder: Path) -> None:
+    for name, file in NAMES.items():
+        with np.load(folder / file, allow_pickle=False) as data:
+            kept = {key: data[key] for key in ("timestamps", "fps", "kind", "source")}
+            kept |= {key: data[key] for key in ("part_names", "part_offsets") if key in data.files}
+            landmarks = (np.round(data["landmarks"].astype(np.float64) * STEPS) / STEPS).astype(np.float32)
+        np.savez_compressed(SAMPLES / f"{name}.npz", landmarks=landmarks, **kept)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,70 @@
+"""`posewire demo`: the main job, on one machine, in one command."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import click
+from rich.console import Console
+
+from posewire.cli.options import json_option, motion_of
+from posewire.cli.running import run
+from posewire.cli.watch import show
+from posewire.config import Config
+from posewire.server import serve
+from posewire.session import connect
+from posewire.sources import SAMPLES, Motion, play
+
+ROOM = "studio"
+
+
+@click.command(epilog="Example:  posewire demo --seconds 5 --json")
+@click.option("--seconds", default=20.0, show_default=True, help="Stop after this time.")
+@click.option(
+    "--sample", "samples", multiple=True, type=click.Choice(sorted(SAMPLES)), help="Who moves; may be repeated."
+)
+@json_option
+def demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None:
+    """Start a server, let recorded people move in a room of it, and watch them.
+
+    Everything runs in this process, but over real connections: what you see went through the server.
+    """
+    run(_demo(seconds, samples or ("jump", "signing"), as_json))
+
+
+async def _demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None:
+    config = Config()  # the demo is the same everywhere, whatever this machine's settings are
+    async with serve(config=config) as server, contextlib.AsyncExitStack() as stack:
+        if not as_json:
+            Console(stderr=True).print(f"Server at {server.url}, room {ROOM!r}: {', '.join(samples)}", style="dim")
+        group = await stack.enter_async_context(_performers())
+        for name in samples:
+            token = server.issue_token(name, room_id=ROOM)
+            motion = motion_of(name)
+            group.create_task(_perform(server.url, token, motion, config), name=f"posewire.demo.{name}")
+        token = server.issue_token("watcher", room_id=ROOM, publish=False)
+        session = await stack.enter_async_context(connect(server.url, token=token, room=ROOM, config=config))
+        await show(session, "posewire demo", seconds=seconds, as_json=as_json)
+
+
+async def _perform(url: str, token: str, motion: Motion, config: Config) -> None:
+    async with connect(url, token=token, room=ROOM, config=config) as session:
+        async for pose in play(motion):
+            await session.send_pose(pose)
+
+
+@contextlib.asynccontextmanager
+async def _performers() -> AsyncIterator[asyncio.TaskGroup]:
+    """Give a TaskGroup for tasks that never end; they are cancelled with the block."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            yield group
+            raise _Enough
+    except* _Enough:
+        pass
+
+
+class _Enough(Exception):
+    """Ends the performers."""

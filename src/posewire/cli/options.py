@@ -1,0 +1,113 @@
+"""Options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import urllib.parse
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
+
+import click
+import msgspec
+from rich.console import Console
+
+from posewire import clock
+from posewire.addresses import is_loopback
+from posewire.cli.local_state import default_user, local_token
+from posewire.config import Config, load_config
+from posewire.errors import AuthError, ConnectionError
+from posewire.recording import load_recording
+from posewire.session import Session, connect
+from posewire.sources import SAMPLES, Motion, SyntheticMotion, sample_path
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+SOURCE_HELP = f"a sample ({', '.join(SAMPLES)}), an .npz file, or 'synthetic'"
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How to get in."""
+
+    url: str | None
+    room: str
+    token: str | None
+    username: str | None
+    name: str | None
+    wait: float
+
+
+def access_options(command: _F) -> _F:
+    """Add the options of `Access` to a command, which gets them as keyword arguments."""
+    for option in (
+        click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the server to be there."),
+        click.option("--name", help="Who to be, on this machine's own server without a token or password."),
+        click.option("--username", envvar="POSEWIRE_USERNAME", help="Log in with this name; the password is asked."),
+        click.option("--token", envvar="POSEWIRE_TOKEN", help="A token, as 'posewire token' prints it."),
+        click.option("--room", envvar="POSEWIRE_ROOM", required=True, help="The room."),
+        click.option("--url", envvar="POSEWIRE_URL", help="The server; default: socket.url of the settings."),
+    ):
+        command = option(command)
+    return command
+
+
+def json_option(command: _F) -> _F:
+    """Add ``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON at the end.")(command)
+
+
+def settings() -> Config:
+    """Read the settings as the library does."""
+    return load_config()
+
+
+def motion_of(source: str, fps: float | None = None) -> Motion:
+    """Return what a SOURCE argument names."""
+    if source == "synthetic":
+        return SyntheticMotion(fps or 30.0)
+    return load_recording(sample_path(source) if source in SAMPLES else source)
+
+
+@contextlib.asynccontextmanager
+async def session_of(access: Access, role: str, console: Console) -> AsyncIterator[Session]:
+    """Enter a session, waiting for the server to be there as long as ``--wait`` allows."""
+    config = settings()
+    url = access.url or config.socket.url
+    credentials, token = None, access.token
+    if access.username is not None and token is None:
+        credentials = {"username": access.username, "password": await _password(access.username)}
+    elif token is None:
+        if not is_loopback(urllib.parse.urlsplit(url).hostname or ""):
+            raise AuthError("?", f"{url} is not this machine: pass --token or --username")
+        token = local_token(config, access.name or default_user(role), access.room)
+    deadline = clock.monotonic() + access.wait
+    said = False
+    while True:
+        session = connect(url, token=token, credentials=credentials, room=access.room, config=config)
+        try:
+            await session.__aenter__()
+            break
+        except ConnectionError:
+            await session.aclose()
+            if clock.monotonic() >= deadline:
+                raise
+        if not said:
+            console.print(f"Waiting for {url} …", style="dim")
+            said = True
+        await asyncio.sleep(0.3)
+    try:
+        yield session
+    except BaseException:
+        await session.__aexit__(*sys.exc_info())
+        raise
+    await session.__aexit__(None, None, None)
+
+
+async def _password(username: str) -> str:
+    import os
+
+    if (given := os.environ.get("POSEWIRE_PASSWORD")) is not None:
+        return given
+    answer: str = await asyncio.to_thread(click.prompt, f"Password of {username}", hide_input=True, err=True)
+    return answer

@@ -1,0 +1,65 @@
+"""`posewire serve`: a server of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+
+import click
+import msgspec
+from rich.console import Console
+from rich.logging import RichHandler
+
+from posewire.addresses import is_loopback
+from posewire.cli.local_state import users_file, with_local_secret
+from posewire.cli.options import settings
+from posewire.cli.running import run
+from posewire.server import serve as start_server
+
+
+@click.command(epilog="Example:  posewire serve --port 5000")
+@click.option("--host", help="Address to listen on; default: server.host of the settings.")
+@click.option("--port", type=click.IntRange(0, 65535), help="TCP port, 0 for a free one; default: server.port.")
+@click.option("--verbose", is_flag=True, help="Log who comes and goes.")
+def serve(host: str | None, port: int | None, verbose: bool) -> None:
+    """Run a server until Ctrl-C or SIGTERM; members are then told, and what is queued still goes out.
+
+    On loopback it makes a secret of its own, which 'send', 'watch' and 'token' on this machine share. On any other
+    address it needs security.secret_key.
+    """
+    if verbose:
+        handler = RichHandler(console=Console(stderr=True), show_path=False)
+        handler.setFormatter(_WithExtras())
+        logging.basicConfig(level=logging.INFO, handlers=[handler])
+    run(_serve(host, port))
+
+
+class _WithExtras(logging.Formatter):
+    """Shows what a record carries beside its message: user, room, reason."""
+
+    _PLAIN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+    def format(self, record: logging.LogRecord) -> str:
+        extras = "  ".join(f"{key}={value}" for key, value in vars(record).items() if key not in self._PLAIN)
+        return f"{super().format(record)}  {extras}".rstrip()
+
+
+async def _serve(host: str | None, port: int | None) -> None:
+    config = settings()
+    host = host or config.server.host
+    if is_loopback(host):
+        config = with_local_secret(config)
+    users = str(users_file(config))
+    config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, users_file=users))
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+    console = Console(stderr=True)
+    async with start_server(host, config.server.port if port is None else port, config) as server:
+        console.print(f"Listening on {server.url}. Ctrl-C stops.", highlight=False)
+        await stop.wait()
+        console.print("Stopping: members are told.", style="dim")

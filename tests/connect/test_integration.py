@@ -1,0 +1,465 @@
+"""The main job, end to end: what one member hands in is what the others get; and what strangers send is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import namedtuple
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import numpy as np
+import pytest
+import socketio
+
+import posewire
+from posewire import AudioChunk, DataValidationError, PoseData
+from posewire.limits import MAX_PACKET_BYTES
+from posewire.protocol import Delivery, FrameType, Header, Kind, unpack_header
+from posewire.recording import load_recording
+from posewire.sources import SAMPLES, sample_path
+from posewire.testing import generate_test_audio, generate_test_pose
+from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
+
+DATA = Path(__file__).parents[2].parent / "shared" / "data"
+RECORDINGS = sorted(DATA.glob("*.npz")) or [sample_path(name) for name in sorted(SAMPLES)]
+"""All recordings where the data folder is beside the repository, else those that ship with the package."""
+
+
+# What arrives is what was sent ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("path", RECORDINGS, ids=lambda path: path.stem)
+async def test_recordings_arrive_equal_in_order_and_whole(member: Member, path: Path, version: str) -> None:
+    """Every frame in v2; in v1, which is slow, frames all over the recording."""
+    recording = load_recording(path)
+    config = changed(sender={"protocol_version": version}, receiver={"queue_size": 10_000})
+    indices = range(0, len(recording), max(1, len(recording) // (40 if version == "v1" else 300)))
+    async with member("alice", config=config) as alice, member("bob", config=config) as bob:
+        frames = bob.frames()
+        for index in indices:
+            await alice.send_pose(recording.pose(index), timestamp=1000.0 + index)
+            await alice.sender.flush()  # latest wins: the next would replace one that still waits
+        for number, index in enumerate(indices):
+            frame = await next_frame(frames)
+            sent = recording.pose(index)
+            assert frame.seq == number
+            assert frame.pose == PoseData(
+                sent.pose_landmarks, sent.face_landmarks, sent.hand_landmarks, frame.timestamp, sent.skeleton
+            )
+            assert frame.timestamp == pytest.approx(1000.0 + index, abs=0.5)
+        assert frames.dropped == 0
+        assert alice.sender.status().drops == {}
+
+
+async def test_both_versions_are_received_at_once(member: Member) -> None:
+    async with member("alice") as alice, member("bob") as bob:
+        frames = bob.frames()
+        for version in ("v1", "v2", "v1"):
+            alice.pose.set_protocol_version(version)
+            await alice.send_pose(landmarks())
+            frame = await next_frame(frames)
+            assert (points(frame) == landmarks()).all()
+        with pytest.raises(ValueError, match="expected one of v1, v2"):
+            alice.pose.set_protocol_version("v9")
+        assert alice.socket.protocol.version == "v1"
+
+
+SolutionOutputs = namedtuple("SolutionOutputs", ["pose_landmarks", "left_hand_landmarks", "right_hand_landmarks"])
+
+
+def tracker_result(points: np.ndarray[Any, Any]) -> Any:
+    """A result as ``mp.solutions.holistic`` gives it: a namedtuple of lists of landmarks."""
+    marks = [SimpleNamespace(x=x, y=y, z=z, visibility=v) for x, y, z, v in points.tolist()]
+    return SolutionOutputs(SimpleNamespace(landmark=marks), None, SimpleNamespace(landmark=marks[:21]))
+
+
+async def test_every_form_of_a_pose(member: Member) -> None:
+    marks = landmarks(3)
+    dicts = [dict(zip(("x", "y", "z", "visibility"), row, strict=True)) for row in marks.tolist()]
+    async with member("alice") as alice, member("bob") as bob:
+        frames = bob.frames()
+        for form in (marks, PoseData(marks), dicts, {"landmarks": dicts}, tracker_result(marks)):
+            assert await alice.send_pose(form)
+            frame = await next_frame(frames)
+            assert (points(frame) == marks).all(), type(form)
+        assert frame.pose is not None
+        assert frame.pose.hand_landmarks is not None
+        assert np.isnan(frame.pose.hand_landmarks[0]).all(), "the hand that was not found"
+        assert (frame.pose.hand_landmarks[1] == marks[:21]).all()
+        assert await alice.pose.send_pose_data(generate_test_pose(seed=1), "studio")
+        assert await alice.media.send_pose_frame(marks, hands_results=tracker_result(marks))
+
+
+async def test_nobody_found_is_sent_as_such(member: Member) -> None:
+    async with member("alice") as alice, member("bob") as bob:
+        frames = bob.frames()
+        await alice.send_pose(np.full((33, 4), np.nan, dtype=np.float32))
+        frame = await next_frame(frames)
+        assert np.isnan(points(frame)).all()
+
+
+async def test_capture_buffers_may_be_reused(member: Member) -> None:
+    buffer = landmarks(1)
+    async with member("alice") as alice, member("bob") as bob:
+        frames = bob.frames()
+        expected = buffer.copy()
+        await alice.send_pose(buffer)
+        buffer[:] = 0
+        frame = await next_frame(frames)
+        assert (points(frame) == expected).all()
+
+
+async def test_sound_arrives_as_it_was(member: Member) -> None:
+    noise = generate_test_audio(0.1, seed=1)
+    stereo = np.random.default_rng(2).random((480, 2)).astype(np.float32)
+    async with member("alice") as alice, member("bob") as bob:
+        frames = bob.frames("audio")
+        for sent in (noise, stereo, noise.samples.tobytes()):
+            assert await alice.send_audio(sent)
+            frame = await next_frame(frames)
+            chunk = frame.audio
+            assert chunk is not None
+            expected = sent.samples if isinstance(sent, AudioChunk) else sent
+            if isinstance(expected, bytes):
+                expected = noise.samples
+            assert chunk.samples.dtype == expected.dtype
+            assert (chunk.samples == expected).all()
+        assert (frame.kind, frame.stream) == ("audio", "audio")
+        assert chunk is not None
+        assert chunk.sample_rate == 48_000
+        assert await alice.media.send_audio_frame(b"\0\0" * 10)
+
+
+async def test_streams_and_members_are_told_apart(member: Member) -> None:
+    async with member("alice") as alice, member("bob") as bob, member("carol") as carol:
+        everything, second, bobs = carol.frames(), carol.frames(stream="second"), carol.frames(user_id="bob")
+        await alice.send_pose(landmarks(1))
+        await alice.sender.flush()
+        await alice.send_pose(landmarks(2), stream="second")
+        await alice.sender.flush()
+        await bob.send_pose(landmarks(3))
+        assert (await next_frame(second)).user_id == "alice"
+        assert (await next_frame(bobs)).user_id == "bob"
+        seen = {((frame := await next_frame(everything)).user_id, frame.stream) for _ in range(3)}
+        assert seen == {("alice", "pose"), ("alice", "second"), ("bob", "pose")}
+        with pytest.raises(posewire.InvalidDataError, match="kind 'video'"):
+            carol.frames("video")
+
+
+async def test_times_are_on_the_receivers_clock(server: posewire.Server, member: Member) -> None:
+    """A sender whose clock is an hour off: its frames are as old as they are."""
+    async with member("alice") as alice, member("bob") as bob:
+        alice.socket.clock.offset += 3600.0
+        frames = bob.frames()
+        import time
+
+        before = time.time()
+        await alice.send_pose(landmarks(), timestamp=before - 3600.0)
+        frame = await next_frame(frames)
+        assert frame.timestamp == pytest.approx(before, abs=0.5)
+        assert -0.5 < frame.age < 10
+
+
+async def test_the_module_functions_use_the_session_of_the_context(member: Member) -> None:
+    for call in (posewire.send_pose_data(landmarks(), "studio"), posewire.join_room("studio", "alice")):
+        with pytest.raises(posewire.ConnectionError, match="no session here"):
+            await call
+    with pytest.raises(posewire.ConnectionError, match="no session here"):
+        posewire.get_performance_metrics()
+    async with member("bob") as bob:
+        async with member("alice", None):
+            assert await posewire.join_room("studio", "alice")
+            frames = bob.frames()
+            assert await posewire.send_pose_data(landmarks(), "studio", priority=5)
+            assert (await next_frame(frames)).user_id == "alice"
+            with pytest.raises(posewire.RoomError, match="not in this room"):
+                await posewire.send_pose_data(landmarks(), "stage")
+            metrics = posewire.get_performance_metrics()
+            assert metrics["sent"] == 1.0
+            assert metrics["success_rate"] == 1.0
+            assert {"fps", "latency", "cpu_usage", "memory_usage", "age_p99"} <= metrics.keys()
+        assert posewire.session.current.session() is bob
+
+
+# What a caller does wrong --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("pose", "message"),
+    [
+        (np.zeros((33, 3)), r"pose_landmarks: shape \[33, 3\] - expected \[N, 4\]"),
+        (np.zeros(33), r"shape \[33\] - expected \[N, 4\]"),
+        (np.zeros((0, 4)), r"shape \[0, 4\] - expected 1 to 2048 landmarks"),
+        (np.zeros((10_000, 4)), r"shape \[10000, 4\] - expected 1 to 2048 landmarks"),
+        (np.full((33, 4), np.inf), "infinite - expected a finite number"),
+        (np.array([[np.nan, 0.5, 0.5, 1]] * 33), "expected x, y and z all found or all NaN"),
+        ([], r"shape \[0\] - expected \[N, 4\]"),
+        ([{"x": 1, "y": 2}], r"landmarks\[0\].z: None - expected a number"),
+        ([{"x": 1, "y": "2", "z": 3}], r"landmarks\[0\].y: '2' - expected a number"),
+        ("a pose", "str - expected a PoseData"),
+        (None, "NoneType - expected a PoseData"),
+        ({"landmark": []}, "key 'landmark' - expected some of"),
+        ({}, "expected at least one of"),
+        (np.array([["a"] * 4]), "expected numbers"),
+    ],
+)
+async def test_bad_poses_are_refused_with_what_is_wrong(member: Member, pose: Any, message: str) -> None:
+    async with member("alice") as alice:
+        with pytest.raises(DataValidationError, match=message):
+            await alice.send_pose(pose)
+        assert not alice.pose.validate_data(pose)
+        assert alice.sender.status().sent == 0
+        assert await alice.send_pose(landmarks()), "nothing is broken by it"
+
+
+@pytest.mark.parametrize(
+    ("pcm", "message"),
+    [
+        (b"\0", "1 bytes - expected int16 samples"),
+        (b"", "0 samples"),
+        (np.zeros(10), "dtype float64 - expected int16 or float32"),
+        (np.zeros((2, 2, 2), dtype=np.int16), "expected \\[n, 1..8 channels\\]"),
+        (np.zeros(300_000, dtype=np.int16), "expected 1 to 200000"),
+        ("sound", "str - expected bytes"),
+    ],
+)
+async def test_bad_sound_is_refused(member: Member, pcm: Any, message: str) -> None:
+    async with member("alice") as alice:
+        with pytest.raises(DataValidationError, match=message):
+            await alice.send_audio(pcm)
+
+
+async def test_sealed_rooms_are_refused_rather_than_left_open() -> None:
+    with pytest.raises(posewire.SecurityError, match="the key would protect nothing"):
+        posewire.connect("http://localhost:1", token="x", room_key=b"k" * 32, config=CONFIG)
+
+
+async def test_plain_text_off_this_machine_is_refused() -> None:
+    with pytest.raises(posewire.SecurityError, match="not loopback and not https"):
+        async with posewire.connect("http://10.0.0.1:1", token="x", config=CONFIG):
+            pass
+
+
+# An open protocol ----------------------------------------------------------------------------------------------------
+
+
+class Plain:
+    """An unmodified python-socketio client with the msgpack parser of its own."""
+
+    def __init__(self) -> None:
+        self.sio = socketio.AsyncClient(serializer="msgpack", reconnection=False, handle_sigint=False)
+        self.packets: list[bytes] = []
+        self.rooms: list[Any] = []
+        self.byes: list[Any] = []
+        self.gone = asyncio.Event()
+        self.sio.on("frame", self.packets.append)
+        self.sio.on("room", self.rooms.append)
+        self.sio.on("bye", self.byes.append)
+        self.sio.on("disconnect", lambda reason: self.gone.set())
+
+    async def __aenter__(self) -> Plain:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.sio.disconnect()
+        for task in (self.sio.eio.read_loop_task, self.sio.eio.write_loop_task):
+            if task is not None:
+                await asyncio.wait([task])
+
+    async def enter(self, server: posewire.Server, name: str, room: str = "studio") -> Any:
+        token = server.issue_token(name)
+        await self.sio.connect(server.url, auth={"token": token}, transports=["websocket"])
+        ok, joined = await self.sio.call("room.join", {"room": room, "create": True})
+        assert ok
+        return joined
+
+
+async def test_a_plain_client_joins_and_gets_the_frames(server: posewire.Server, member: Member) -> None:
+    async with member("alice") as alice, Plain() as plain:
+        joined = await plain.enter(server, "plain")
+        assert {one["id"]: one["number"] for one in joined["snapshot"]["members"]} == {"alice": 1, "plain": 2}
+        await alice.send_pose(landmarks())
+        await eventually(lambda: bool(plain.packets))
+        header = unpack_header(plain.packets[0])
+        stream = next(update["change"]["stream"] for update in plain.rooms if update["change"]["type"] == "stream")
+        assert (header.member, header.stream) == (stream["member"], stream["number"]) == (1, 1)
+        # The body of version 2 by hand, as docs/wire.md tells it.
+        import msgpack
+
+        flag, body = plain.packets[0][19], plain.packets[0][20:]
+        assert flag == 0
+        pose, face, hands, skeleton = msgpack.unpackb(body)
+        assert (face, hands, skeleton) == (None, None, "mediapipe33")
+        assert (np.frombuffer(pose, dtype="<f4").reshape(-1, 4) == landmarks()).all()
+
+
+async def test_a_plain_client_sends(server: posewire.Server, member: Member) -> None:
+    async with member("alice") as alice, Plain() as plain:
+        joined = await plain.enter(server, "plain")
+        ok, number = await plain.sio.call("stream.open", {"kind": "pose", "name": "camera"})
+        assert (ok, number) == (True, 1)
+        frames = alice.frames()
+        header = Header(2, Kind.POSE, Delivery.LATEST, FrameType.KEY, number, joined["number"], 7, 0, 10**15)
+        body = alice.socket.protocol.encode_pose(PoseData(landmarks()), now=0.0)
+        await plain.sio.emit("frame", header.pack() + body)
+        frame = await next_frame(frames)
+        assert (frame.user_id, frame.stream, frame.seq) == ("plain", "camera", 7)
+        assert (points(frame) == landmarks()).all()
+
+
+# Strangers -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def good(server: posewire.Server) -> bytes:
+    """A packet of member 2 on its stream 1."""
+    header = Header(2, Kind.POSE, Delivery.LATEST, FrameType.KEY, 1, 2, 0, 0, 10**15)
+    return header.pack() + posewire.PoseProtocol().encode_pose(PoseData(landmarks()), now=0.0)
+
+
+async def test_bad_packets_are_counted_and_answered(server: posewire.Server, member: Member, good: bytes) -> None:
+    async with member("alice") as alice, Plain() as plain:
+        await plain.enter(server, "plain")
+        await plain.sio.call("stream.open", {"kind": "pose", "name": "camera"})
+        ok, recipients = await plain.sio.call("frame", good)
+        assert (ok, recipients) == (True, 1)
+        bad: list[tuple[Any, str, str]] = [
+            (b"", "ProtocolError", "shorter than its header"),
+            (good[:10], "ProtocolError", "shorter than its header"),
+            (b"\xff" * 40, "ProtocolError", "unknown format"),
+            (b"\x19" + good[1:], "ProtocolError", "body version 9"),
+            (good[:1] + b"\x80" + good[2:], "ProtocolError", "no meaning"),
+            ("text", "DataValidationError", "expected bytes"),
+            (None, "DataValidationError", "expected bytes"),
+            (good[:3] + b"\x01\x00" + good[5:], "RoomError", "packet of member 1 from member 2"),
+            (good[:2] + b"\x09" + good[3:], "RoomError", "stream 9 is not open"),
+            (good[:1] + b"\x01" + good[2:], "RoomError", "stream 1 carries pose"),
+            (good[:2] + b"\x00" + good[3:], "RoomError", "stream 0 carries events only"),
+        ]
+        for packet, kind, message in bad:
+            ok, error = await plain.sio.call("frame", packet)
+            assert (ok, error["type"]) == (False, kind), packet
+            assert message in error["message"]
+        assert server.stats().drops == {"damaged": 7, "refused": 4}
+        assert alice.receiver.drops == {}
+
+
+async def test_damaged_bodies_are_counted_by_the_receiver(server: posewire.Server, member: Member, good: bytes) -> None:
+    async with member("alice") as alice, Plain() as plain:
+        await plain.enter(server, "plain")
+        await plain.sio.call("stream.open", {"kind": "pose", "name": "camera"})
+        frames = alice.frames()
+        for packet in (good[:-1], good[:19], good[:19] + b"\x07" + good[20:], good[:19] + b"\x01" + good[20:]):
+            await plain.sio.call("frame", packet)
+        await plain.sio.call("frame", good)
+        assert (await next_frame(frames)).user_id == "plain"
+        assert alice.receiver.drops == {"damaged": 4}
+        event = Header(2, Kind.EVENT, Delivery.RELIABLE, FrameType.KEY, 0, 2, 0, 0, 0).pack()
+        await plain.sio.call("frame", event + b"\x00\xc1")
+        await alice.rooms.list_rooms()
+        assert alice.socket.damaged == 1
+
+
+async def test_requests_that_make_no_sense(server: posewire.Server, member: Member) -> None:
+    async with Plain() as plain:
+        await plain.enter(server, "plain")
+        for event, data, message in (
+            ("room.destroy", {}, "expected one of frame, hello"),
+            ("room.join", {}, "missing required field `room`"),
+            ("room.join", {"room": 5}, "Expected `str`, got `int`"),
+            ("room.join", {"room": ""}, "length >= 1"),
+            ("room.join", [1], "Expected `object`"),
+            ("stream.open", {"kind": "video", "name": "x"}, "Invalid enum value 'video'"),
+        ):
+            ok, error = await plain.sio.call(event, data)
+            assert (ok, error["type"]) == (False, "DataValidationError")
+            assert message in error["message"], error
+        await plain.sio.call("room.leave", {"room": "studio"})
+        ok, error = await plain.sio.call("stream.open", {"kind": "pose", "name": "x"})
+        assert (ok, error["type"]) == (False, "RoomError")
+        ok, error = await plain.sio.call("frame", b"\x12" + b"\0" * 30)
+        assert (ok, error["type"]) == (False, "RoomError")
+
+
+async def test_nobody_gets_in_without_a_token(server: posewire.Server) -> None:
+    for auth in (None, {}, {"token": ""}, {"token": 5}, {"token": "x"}, "token", [1]):
+        async with Plain() as plain:
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                await plain.sio.connect(server.url, auth=auth, transports=["websocket"])
+    assert server.stats().connections == 0
+
+
+async def websocket(http: aiohttp.ClientSession, server: posewire.Server) -> aiohttp.ClientWebSocketResponse:
+    return await http.ws_connect(f"{server.url}/socket.io/?EIO=4&transport=websocket", max_msg_size=0)
+
+
+async def test_bytes_that_are_no_packet_end_the_connection(server: posewire.Server, member: Member) -> None:
+    async with member("alice") as alice, aiohttp.ClientSession() as http:
+        for garbage in (b"\xc1", b"\x00" * 100, b"\x92" * 5000, b"\x82\xa4type\x09\xa3nsp\xa1/"):
+            ws = await websocket(http, server)
+            await ws.receive()
+            await ws.send_bytes(garbage)
+            message = await ws.receive(timeout=10)
+            assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR)
+            await ws.close()
+        assert server.stats().drops["damaged"] == 4
+        assert await alice.rooms.list_rooms(), "the others do not notice"
+
+
+async def test_events_before_connecting_are_not_heard(server: posewire.Server) -> None:
+    import msgpack
+
+    async with aiohttp.ClientSession() as http:
+        ws = await websocket(http, server)
+        await ws.receive()
+        await ws.send_bytes(msgpack.packb({"type": 2, "data": ["room.list", {}], "nsp": "/", "id": 1}))
+        await ws.send_bytes(msgpack.packb({"type": 0, "data": {"token": "x"}, "nsp": "/"}))
+        answer = msgpack.unpackb((await ws.receive(timeout=10)).data)
+        assert answer["type"] == 4, "the first answer is the refusal, not a list of rooms"
+        await ws.close()
+
+
+async def test_a_100_megabyte_packet(server: posewire.Server, member: Member) -> None:
+    async with member("alice") as alice, Plain() as plain, aiohttp.ClientSession() as http:
+        await plain.enter(server, "plain")
+        await plain.sio.emit("frame", b"\x12" * 100_000_000)
+        async with asyncio.timeout(30):
+            await plain.gone.wait()
+        ws = await websocket(http, server)
+        await ws.receive()
+        with pytest.raises((aiohttp.ClientError, OSError)):
+            await ws.send_bytes(b"\0" * 100_000_000)
+            await ws.send_bytes(b"\0" * 100_000_000)
+        await ws.close()
+        await eventually(lambda: server.stats().drops.get("oversized", 0) >= 1)
+        assert await alice.rooms.list_rooms(), "the others do not notice"
+        answer = await http.post(f"{server.url}/login", data=b"x" * 1_000_000)
+        assert answer.status == 413
+
+
+async def test_a_packet_just_over_the_limit_is_refused(server: posewire.Server, good: bytes) -> None:
+    async with Plain() as plain:
+        await plain.enter(server, "plain")
+        ok, error = await plain.sio.call("frame", good + b"\0" * (MAX_PACKET_BYTES - len(good) + 1))
+        assert (ok, error["type"]) == (False, "ProtocolError")
+        assert "over the limit" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"", 400), (b"{", 400), (b"[]", 400), (b'{"username": 1}', 400), (b"\xff", 400), (b"[" * 10_000, 400)],
+)
+async def test_logins_that_make_no_sense(server: posewire.Server, body: bytes, status: int) -> None:
+    async with aiohttp.ClientSession() as http, http.post(f"{server.url}/login", data=body) as response:
+        assert response.status == status
+        assert (await response.json())["error"]["type"] == "DataValidationError"
+
+
+async def test_health(server: posewire.Server, member: Member) -> None:
+    async with member("alice"), aiohttp.ClientSession() as http, http.get(f"{server.url}/healthz") as response:
+        assert response.status == 200
+        health = await response.json()
+        assert (health["status"], health["connections"], health["rooms"]) == ("ok", 1, 1)
