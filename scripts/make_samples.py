@@ -23,6 +23,7 @@ STEPS = 65536
 
 
 def main(folder: Path) -> None:
+    """Write every sample anew from the recordings in ``folder``."""
     for name, file in NAMES.items():
         with np.load(folder / file, allow_pickle=False) as data:
             kept = {key: data[key] for key in ("timestamps", "fps", "kind", "source")}

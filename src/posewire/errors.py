@@ -39,7 +39,8 @@ import inspect
 from typing import Any, ClassVar, Self
 
 _WIRE_VALUE_LIMIT = 200
-"""Characters of a field's value that travel; a stranger's megabyte is not sent back to him."""
+_WIRE_MESSAGE_LIMIT = 500
+"""Characters of a field's value, and of a message, that travel; a stranger's megabyte is not sent back to him."""
 
 
 class PosewireError(Exception):
@@ -58,8 +59,11 @@ class PosewireError(Exception):
 
     def __init__(self, message: str = "", code: int | None = None) -> None:
         super().__init__(message)
-        self.message = message
+        self.message = str(message)
         self.code = self.default_code if code is None else code
+
+    def __str__(self) -> str:
+        return self.message
 
     @property
     def summary(self) -> str:
@@ -70,16 +74,16 @@ class PosewireError(Exception):
     def fields(self) -> dict[str, Any]:
         """The constructor's arguments by name."""
         args, kwargs = self._call
-        bound = inspect.signature(type(self)).bind(*args, **kwargs)
+        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
         bound.apply_defaults()
-        return dict(bound.arguments)
+        return dict(list(bound.arguments.items())[1:])
 
     def to_wire(self) -> dict[str, Any]:
         """Return ``{type, code, message, fields}``: plain values only, safe to encode."""
         return {
             "type": type(self).__name__,
             "code": self.code,
-            "message": self.message,
+            "message": self.message[:_WIRE_MESSAGE_LIMIT],
             "fields": {name: _plain(value) for name, value in self.fields.items()},
         }
 
@@ -92,8 +96,12 @@ def _rebuild(cls: type[PosewireError], args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def _plain(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool):
         return value
+    if isinstance(value, int) and -(1 << 63) <= value < 1 << 64:
+        return int(value)
+    if isinstance(value, float):
+        return float(value)  # a plain one: numpy's float64 is a float too
     return str(value)[:_WIRE_VALUE_LIMIT]
 
 
@@ -345,9 +353,13 @@ def error_from_wire(data: Any) -> PosewireError:
     """
     if not isinstance(data, dict):
         return PosewireError(f"the peer reported an error we cannot read: {_plain(data)}")
-    cls = _BY_NAME.get(str(data.get("type")), PosewireError)
+    code = data.get("code")
+    plain = PosewireError(str(data.get("message")), code if isinstance(code, int) else None)
     fields = data.get("fields")
+    cls = _BY_NAME.get(str(data.get("type")))
+    if cls is None or not isinstance(fields, dict):
+        return plain
     try:
-        return cls(**fields) if isinstance(fields, dict) else cls(str(data.get("message")))
+        return cls(**fields)
     except TypeError:
-        return PosewireError(str(data.get("message")))
+        return plain

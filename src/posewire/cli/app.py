@@ -32,7 +32,7 @@ for command in (demo, serve, send, watch, token, user, bench):
 
 
 def run_cli() -> None:
-    """Run the command line and exit: 0 done, 1 failed, 2 called wrongly, 130 interrupted, 141 nobody reads, 143 terminated."""
+    """Run the command line and exit: 0 done, 1 failed, 2 called wrongly, else as the shell expects of a signal."""
     try:
         cli.main(standalone_mode=False)
     except click.ClickException as exc:

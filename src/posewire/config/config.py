@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from posewire.config.section import Section
+from posewire.config.section import Section, shown
 from posewire.config.sections import (
     ConnectionConfig,
     MediaConfig,
@@ -59,7 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         for name, cls in _SECTIONS.items():
             if not isinstance(value := getattr(self, name), cls):
-                raise ConfigurationError(name, value, f"expected a {cls.__name__}")
+                raise ConfigurationError(name, shown(name, value), f"expected a {cls.__name__}")
 
 
 def load_config(
@@ -110,7 +110,9 @@ def _read(path: str | os.PathLike[str] | None) -> dict[str, dict[str, Any]]:
     except OSError as exc:
         raise ConfigurationError("config file", str(file), f"cannot be read: {exc.strerror}") from exc
     try:
-        data = msgspec.yaml.decode(text) if text.strip() else {}
+        # A file of comments is null.
+        data = {} if not text.strip() else msgspec.yaml.decode(text)
+        data = {} if data is None else data
     except msgspec.DecodeError as exc:
         raise ConfigurationError("config file", str(file), f"not valid YAML: {exc}") from exc
     if not isinstance(data, dict):
@@ -119,7 +121,7 @@ def _read(path: str | os.PathLike[str] | None) -> dict[str, dict[str, Any]]:
         if section not in _SECTIONS:
             raise _unknown_section(section, keys, file)
         if keys is not None and not isinstance(keys, dict):
-            raise ConfigurationError(str(section), keys, "expected a section with keys")
+            raise ConfigurationError(str(section), shown(str(section), keys), "expected a section with keys")
     return {section: keys or {} for section, keys in data.items()}
 
 
@@ -131,7 +133,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
         section, _, key = rest.lower().partition("_")
         if section not in _SECTIONS or not key:
             raise ConfigurationError(
-                variable, text, f"unknown setting; expected {PREFIX}<SECTION>_<KEY>, sections: {', '.join(_SECTIONS)}"
+                variable,
+                shown(variable, text),
+                f"unknown setting; expected {PREFIX}<SECTION>_<KEY>, sections: {', '.join(_SECTIONS)}",
             )
         texts.setdefault(section, {})[key] = text
     return texts
@@ -139,4 +143,6 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:
 
 def _unknown_section(section: Any, keys: Any, file: Path | None = None) -> ConfigurationError:
     where = f" in {file} (another program's? name yours in {PREFIX}CONFIG)" if file else ""
-    return ConfigurationError(str(section), keys, f"unknown section{where}; allowed: {', '.join(_SECTIONS)}")
+    return ConfigurationError(
+        str(section), shown(str(section), keys), f"unknown section{where}; allowed: {', '.join(_SECTIONS)}"
+    )

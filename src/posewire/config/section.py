@@ -11,7 +11,8 @@ import msgspec
 
 from posewire.errors import ConfigurationError
 
-_HIDDEN = "<hidden>"
+HIDDEN = "<hidden>"
+_SECRETIVE = ("sec", "key", "token", "password")
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,17 +50,24 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     def unknown(cls, key: str, value: Any) -> ConfigurationError:
         """Say that there is no such key, and which there are."""
         known = list(field_types(cls))
-        close = difflib.get_close_matches(key, known, n=1)
+        close = difflib.get_close_matches(str(key), known, n=1)
         hint = f"did you mean '{close[0]}'?" if close else f"allowed: {', '.join(known)}"
-        return ConfigurationError(f"{cls.NAME}.{key}", value, f"unknown key; {hint}")
+        return ConfigurationError(f"{cls.NAME}.{key}", shown(f"{cls.NAME}.{key}", value), f"unknown key; {hint}")
 
     @classmethod
     def _checked(cls, key: str, kind: Any, value: Any, *, strict: bool) -> Any:
         try:
             return msgspec.convert(value, kind, strict=strict)
         except msgspec.ValidationError as exc:
-            shown = _HIDDEN if key in cls.SECRET else value
-            raise ConfigurationError(f"{cls.NAME}.{key}", shown, _allowed(kind, exc)) from None
+            hidden = HIDDEN if key in cls.SECRET else value
+            raise ConfigurationError(f"{cls.NAME}.{key}", hidden, _allowed(kind, exc)) from None
+
+
+def shown(name: str, value: Any) -> Any:
+    """Return ``value`` as a message may show it: a secret is not shown, even under a name that is misspelt."""
+    if isinstance(value, dict):
+        return f"keys {', '.join(map(str, value))}"
+    return HIDDEN if any(part in name.lower() for part in _SECRETIVE) else value
 
 
 def _allowed(kind: Any, exc: msgspec.ValidationError) -> str:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from msgspec import Meta
 
-from posewire.config.section import Section
+from posewire.config.section import HIDDEN, Section
 from posewire.errors import ConfigurationError
 
 ProtocolVersion = Literal["v1", "v2"]
@@ -64,19 +64,19 @@ class SecurityConfig(Section, frozen=True, kw_only=True):
     compression_level: Annotated[int, Meta(ge=0, le=9)] = 6
     """zlib level of bodies, 0 (none) to 9 (smallest)."""
 
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        pairs = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        return [(name, HIDDEN if name in self.SECRET and value is not None else value) for name, value in pairs]
+
     def __repr__(self) -> str:
-        shown = None if self.secret_key is None else "<hidden>"
-        return (
-            f"SecurityConfig(secret_key={shown!r}, token_expiry={self.token_expiry}, "
-            f"encryption_enabled={self.encryption_enabled}, compression_level={self.compression_level})"
-        )
+        return f"SecurityConfig({', '.join(f'{name}={value!r}' for name, value in self.__rich_repr__())})"
 
     def check(self) -> None:
         """A short key can be guessed from one token."""
         if self.secret_key is not None and len(self.secret_key.encode()) < MIN_SECRET_BYTES:
             raise ConfigurationError(
                 "security.secret_key",
-                "<hidden>",
+                HIDDEN,
                 f"expected at least {MIN_SECRET_BYTES} bytes; make one with: "
                 'python -c "import secrets; print(secrets.token_urlsafe(48))"',
             )

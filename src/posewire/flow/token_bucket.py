@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+_ROUNDING = 1e-3
+"""Bytes: what rounding may leave of a debt. Paying it would be a wait too short for the clock to show."""
+
 
 class TokenBucket:
     """A token bucket on debt: open while the balance is not negative, then charged what was really sent.
@@ -39,7 +42,7 @@ class TokenBucket:
     def delay(self, now: float) -> float:
         """Return seconds until the bucket is open; 0 when it is."""
         self._settle(now)
-        if self._rate is None or self._balance >= 0:
+        if self._rate is None or self._balance > -_ROUNDING:
             return 0.0
         return -self._balance / self._rate
 

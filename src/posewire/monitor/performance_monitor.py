@@ -104,8 +104,9 @@ class PerformanceMonitor:
         }
 
     def _fps(self, now: float) -> float:
-        if len(self._sends) < 2:
+        times = [when for when, success, _ in self._sends if success]
+        if len(times) < 2:
             return 0.0
         # Up to now, not up to the last send: a stream that stopped falls to zero instead of keeping its rate.
-        span = max(now, self._sends[-1][0]) - self._sends[0][0]
-        return (len(self._sends) - 1) / span if span > 0 else 0.0
+        span = max(now, times[-1]) - times[0]
+        return (len(times) - 1) / span if span > 0 else 0.0

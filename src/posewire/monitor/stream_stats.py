@@ -8,6 +8,9 @@ import msgspec
 
 from posewire.monitor.percentiles import percentiles
 
+_OVERTAKEN = 64
+"""Frames a packet may be behind and still count as one that was missed."""
+
 
 class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
     """One look at a received stream; ages in seconds over the window."""
@@ -49,6 +52,8 @@ class StreamStats:
             self.lost += seq - self._next_seq
         if self._next_seq is None or seq >= self._next_seq:
             self._next_seq = seq + 1
+        elif self.lost and self._next_seq - seq <= _OVERTAKEN:
+            self.lost -= 1  # it came after all, overtaken by another
         self.frames += 1
         self._bytes += size
         self._ages.append(age)

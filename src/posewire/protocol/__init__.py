@@ -6,7 +6,7 @@ from posewire.protocol.landmarks import to_pose_data
 from posewire.protocol.packet_writer import EVENT_STREAM, PacketWriter
 from posewire.protocol.pose_data import PoseData
 from posewire.protocol.pose_protocol import VERSIONS, PoseProtocol
-from posewire.protocol.socketio_packet import SocketIOPacket
+from posewire.protocol.socketio_packet import SocketIOPacket, unwrap_frame, wrap_frame
 
 __all__ = [
     "EVENT_STREAM",
@@ -24,4 +24,6 @@ __all__ = [
     "to_audio_chunk",
     "to_pose_data",
     "unpack_header",
+    "unwrap_frame",
+    "wrap_frame",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from posewire.errors import DataValidationError
 from posewire.limits import MAX_AUDIO_SAMPLES
+from posewire.protocol.pose_data import check_timestamp
 
 Samples: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
@@ -35,8 +35,7 @@ class AudioChunk:
     def __post_init__(self) -> None:
         if not isinstance(self.sample_rate, int) or not 4000 <= self.sample_rate <= 384_000:
             raise DataValidationError("sample_rate", repr(self.sample_rate), "expected 4000 to 384000 a second")
-        if not isinstance(self.timestamp, float | int) or not math.isfinite(self.timestamp) or self.timestamp < 0:
-            raise DataValidationError("timestamp", repr(self.timestamp), "expected seconds, 0 or more")
+        check_timestamp(self.timestamp)
         array = np.asarray(self.samples)
         if array.dtype not in (np.int16, np.float32):
             raise DataValidationError("samples", f"dtype {array.dtype}", "expected int16 or float32")
@@ -46,6 +45,8 @@ class AudioChunk:
             raise DataValidationError("samples", f"shape {list(array.shape)}", "expected [n, 1..8 channels]")
         if not 1 <= array.size <= MAX_AUDIO_SAMPLES:
             raise DataValidationError("samples", f"{array.size} samples", f"expected 1 to {MAX_AUDIO_SAMPLES}")
+        if array.dtype == np.float32 and not np.isfinite(array).all():
+            raise DataValidationError("samples", "NaN or infinite", "expected finite numbers")
         array = np.array(array, order="C")
         array.flags.writeable = False
         object.__setattr__(self, "samples", array)
@@ -87,10 +88,10 @@ def to_audio_chunk(value: Any, *, sample_rate: int, channels: int) -> AudioChunk
     if isinstance(value, AudioChunk):
         return value
     if isinstance(value, bytes | bytearray | memoryview):
-        size = len(value) if not isinstance(value, memoryview) else value.nbytes
-        if size % (2 * channels):
-            raise DataValidationError("audio", f"{size} bytes", f"expected int16 samples of {channels} channel(s)")
-        return AudioChunk(np.frombuffer(value, dtype="<i2").astype(np.int16).reshape(-1, channels), sample_rate)
+        data = bytes(value)
+        if len(data) % (2 * channels):
+            raise DataValidationError("audio", f"{len(data)} bytes", f"expected int16 samples of {channels} channel(s)")
+        return AudioChunk(np.frombuffer(data, dtype="<i2").astype(np.int16).reshape(-1, channels), sample_rate)
     if isinstance(value, np.ndarray):
         return AudioChunk(value, sample_rate)
     raise DataValidationError("audio", type(value).__name__, "expected bytes, an int16 or float32 array, or AudioChunk")

@@ -80,6 +80,8 @@ def decode_pose(body: bytes, *, key: bytes) -> PoseData:
         envelope = _decode_envelope(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise ProtocolError(VERSION, f"undecodable body of {len(body)} bytes: {exc}") from exc
+    if not 0 <= envelope.timestamp < 1e12:
+        raise ProtocolError(VERSION, f"timestamp {envelope.timestamp} is no time")
     _verify(envelope, key)
     if not envelope.compressed:
         return pose_from_json(envelope.data.encode())
@@ -135,7 +137,7 @@ def _to_array(landmarks: list[_Landmark] | None) -> Landmarks | None:
         return None
     if len(landmarks) > MAX_LANDMARKS:
         raise ProtocolError(VERSION, f"{len(landmarks)} landmarks are over the limit of {MAX_LANDMARKS}")
-    with np.errstate(over="ignore"):  # a number too large for float32 becomes infinite, which PoseData refuses
+    with np.errstate(all="ignore"):  # a number too large for float32 becomes infinite, which PoseData refuses
         return np.array([(mark.x, mark.y, mark.z, mark.visibility) for mark in landmarks], dtype=np.float32)
 
 

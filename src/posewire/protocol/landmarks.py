@@ -66,8 +66,14 @@ def is_tracker_result(value: Any) -> bool:
     return any(hasattr(value, name) for name in _RESULT_ATTRIBUTES)
 
 
-def landmarks_from_dicts(field: str, items: Sequence[Any]) -> Landmarks:
-    """Turn the specification's dicts into ``[N, 4]``; visibility is 1.0 where it is left out."""
+def landmarks_from_dicts(field: str, items: Any) -> Landmarks:
+    """Turn the specification's dicts into ``[N, 4]``; visibility is 1.0 where it is left out.
+
+    Raises:
+        DataValidationError: It is no list of them; it names the landmark and what is wrong with it.
+    """
+    if not isinstance(items, Sequence):
+        raise DataValidationError(field, type(items).__name__, "expected a list of {x, y, z, visibility}")
     rows = []
     for index, item in enumerate(items):
         if not isinstance(item, Mapping):
@@ -76,17 +82,25 @@ def landmarks_from_dicts(field: str, items: Sequence[Any]) -> Landmarks:
         for name in ("x", "y", "z", "visibility"):
             number = item.get(name, 1.0 if name == "visibility" else None)
             if isinstance(number, bool) or not isinstance(number, int | float | np.number):
-                raise DataValidationError(f"{field}[{index}].{name}", repr(number), "expected a number")
-            row.append(float(number))
+                raise DataValidationError(f"{field}[{index}].{name}", repr(number)[:60], "expected a number")
+            try:
+                row.append(float(number))
+            except OverflowError:
+                raise DataValidationError(f"{field}[{index}].{name}", "too large", "expected a number") from None
         rows.append(row)
-    return np.array(rows, dtype=np.float32).reshape(-1, 4)
+    return _float32(rows).reshape(-1, 4)
 
 
 def _numbers(value: Sequence[Any]) -> Landmarks:
     try:
-        return np.array(value, dtype=np.float32)
-    except (TypeError, ValueError):
+        return _float32(value)
+    except (TypeError, ValueError, OverflowError):
         raise DataValidationError("pose", type(value).__name__, f"expected {_ACCEPTED}") from None
+
+
+def _float32(value: Any) -> Landmarks:
+    with np.errstate(all="ignore"):  # what is too large becomes infinite, and `PoseData` refuses it
+        return np.array(value, dtype=np.float32)
 
 
 def _from_array(array: Landmarks, timestamp: float = 0.0) -> PoseData:
@@ -128,6 +142,13 @@ def _part(field: str, value: Any) -> Landmarks:
 
 
 def _from_mediapipe(result: Any) -> PoseData:
+    try:
+        return _from_result(result)
+    except (AttributeError, TypeError, IndexError) as exc:
+        raise DataValidationError("pose", type(result).__name__, f"expected a MediaPipe result: {exc}") from None
+
+
+def _from_result(result: Any) -> PoseData:
     parts: dict[str, Landmarks] = {}
     if hasattr(result, "pose_landmarks"):
         parts["pose_landmarks"] = _person(result.pose_landmarks, MEDIAPIPE_POSE)
@@ -154,13 +175,16 @@ def _rows(landmarks: Iterable[Any]) -> Landmarks:
     for landmark in landmarks:
         visibility = getattr(landmark, "visibility", None)
         rows.append((landmark.x, landmark.y, landmark.z, 1.0 if visibility is None else visibility))
-    return np.array(rows, dtype=np.float32)
+    return _float32(rows)
 
 
 def _hands(result: Any) -> Landmarks | None:
     if hasattr(result, "left_hand_landmarks") or hasattr(result, "right_hand_landmarks"):
         sides = [getattr(result, f"{side}_hand_landmarks", None) for side in ("left", "right")]
-        return np.stack([_person(side, MEDIAPIPE_HAND) for side in sides])
+        hands = np.full((2, MEDIAPIPE_HAND, 4), np.nan, dtype=np.float32)
+        for place, side in zip(hands, sides, strict=True):
+            _put(place, _person(side, MEDIAPIPE_HAND))
+        return hands
     for name in ("hand_landmarks", "multi_hand_landmarks"):
         if hasattr(result, name):
             return _hands_by_label(getattr(result, name) or (), _labels(result))
@@ -169,10 +193,21 @@ def _hands(result: Any) -> Landmarks | None:
 
 def _hands_by_label(found: Sequence[Any], labels: list[str]) -> Landmarks:
     hands = np.full((2, MEDIAPIPE_HAND, 4), np.nan, dtype=np.float32)
+    taken = 0
     for index, hand in enumerate(found[:2]):
-        side = labels[index] if index < len(labels) else ("left", "right")[index]
-        hands[1 if side == "right" else 0] = _person([hand], MEDIAPIPE_HAND)
+        label = labels[index] if index < len(labels) else ("left", "right")[index]
+        place = 1 if label == "right" else 0
+        if index and place == taken:
+            place = 1 - taken  # two of one side: the first is the surest, and neither should be lost
+        taken = place
+        _put(hands[place], _person([hand], MEDIAPIPE_HAND))
     return hands
+
+
+def _put(place: Landmarks, hand: Landmarks) -> None:
+    if hand.shape != place.shape:
+        raise DataValidationError("hand_landmarks", f"shape {list(hand.shape)}", f"expected {list(place.shape)}")
+    place[:] = hand
 
 
 def _labels(result: Any) -> list[str]:

@@ -19,6 +19,9 @@ MEDIAPIPE_FACES: Final = (468, 478)
 MEDIAPIPE_HAND: Final = 21
 DEFAULT_SKELETON: Final = "mediapipe33"
 
+_LATEST: Final = 1e12
+"""Seconds; microseconds of it fit the header."""
+
 PARTS: Final = ("pose_landmarks", "face_landmarks", "hand_landmarks")
 
 
@@ -51,8 +54,9 @@ class PoseData:
     def __post_init__(self) -> None:
         if not isinstance(self.skeleton, str) or not 0 < len(self.skeleton) <= MAX_NAME_CHARS:
             raise DataValidationError("skeleton", repr(self.skeleton), f"expected 1 to {MAX_NAME_CHARS} characters")
-        if not isinstance(self.timestamp, float | int) or not math.isfinite(self.timestamp) or self.timestamp < 0:
-            raise DataValidationError("timestamp", repr(self.timestamp), "expected seconds, 0 or more")
+        if not self.skeleton.isascii() and any("\ud800" <= char <= "\udfff" for char in self.skeleton):
+            raise DataValidationError("skeleton", repr(self.skeleton), "expected text without lone surrogates")
+        check_timestamp(self.timestamp)
         if self.pose_landmarks is None and self.face_landmarks is None and self.hand_landmarks is None:
             raise DataValidationError("pose", None, f"expected at least one of {', '.join(PARTS)}")
         for name in PARTS:
@@ -77,14 +81,16 @@ class PoseData:
 
     def _checked(self, name: str, value: object) -> Landmarks:
         try:
-            array = np.array(value, dtype=np.float32, order="C")
-        except (TypeError, ValueError) as exc:
+            with np.errstate(all="ignore"):  # what is too large becomes infinite, and is refused below
+                array = np.array(value, dtype=np.float32, order="C")
+                total = float(array.sum())
+        except (TypeError, ValueError, OverflowError) as exc:
             raise DataValidationError(name, _short(value), f"expected numbers: {exc}") from None
         expected = self._shape_problem(name, array)
         if expected:
             raise DataValidationError(name, f"shape {list(array.shape)}", f"expected {expected}")
         # One sum tells in a microsecond that nothing is NaN or infinite, which is nearly always so.
-        if not math.isfinite(float(array.sum())):
+        if not math.isfinite(total):
             _refuse_odd_values(name, array)
         array.flags.writeable = False
         return array
@@ -102,6 +108,16 @@ class PoseData:
         if self.skeleton == DEFAULT_SKELETON and count != MEDIAPIPE_POSE:
             return f"{MEDIAPIPE_POSE} landmarks, or another skeleton name"
         return None
+
+
+def check_timestamp(timestamp: object) -> None:
+    """Accept seconds since 1970, or 0.
+
+    Raises:
+        DataValidationError: It is no number, negative, or thousands of years away.
+    """
+    if isinstance(timestamp, bool) or not isinstance(timestamp, float | int) or not 0 <= timestamp < _LATEST:
+        raise DataValidationError("timestamp", _short(timestamp), "expected seconds, 0 or more")
 
 
 def _refuse_odd_values(name: str, array: Landmarks) -> None:

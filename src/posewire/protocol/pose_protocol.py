@@ -32,7 +32,7 @@ class PoseProtocol:
     def __init__(
         self, compression_level: int = 6, *, compression_threshold: int | None = 1024, version: str = "v2"
     ) -> None:
-        if isinstance(compression_level, bool) or compression_level not in range(10):
+        if type(compression_level) is not int or not 0 <= compression_level <= 9:
             raise DataValidationError("compression_level", repr(compression_level), "expected 0 to 9")
         self.compression_level = compression_level
         self.compression_threshold = compression_threshold

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from posewire.protocol import control
-from posewire.server.engine import ENDED, Engine, cut, event_packet
+from posewire.server.engine import ENDED, Engine, Outgoing, Outlet, outgoing_event
 from posewire.server.token_authority import Claims
 
 
@@ -39,8 +39,7 @@ class Connection:
         self.number = 0
         self.ended: asyncio.Event = environ[ENDED]
         self._engine = engine
-        self._request = environ["aiohttp.request"]
-        self._socket: Any = engine.eio_socket(sid)
+        self._outlet = Outlet(engine.eio_socket(sid), environ["aiohttp.request"])
         self._queue_limit = queue_limit
 
     @property
@@ -48,36 +47,45 @@ class Connection:
         """Who its token says it is."""
         return self.claims.sub
 
-    def offer(self, packet: Any) -> bool:
-        """Queue a frame, unless this client is too slow for it. Never waits."""
-        if self._socket.closed or self._socket.queue.qsize() >= self._queue_limit:
+    @property
+    def eio_sid(self) -> str:
+        """engine.io's id of the connection."""
+        return str(self._outlet.socket.sid)
+
+    @property
+    def backlog(self) -> int:
+        """Messages that wait for its transport."""
+        return self._outlet.waiting
+
+    def offer(self, frame: Outgoing) -> bool:
+        """Send a frame, unless this client is too slow for it. Never waits."""
+        if self._outlet.waiting >= self._queue_limit or self._outlet.closed:
             return False
-        self._socket.queue.put_nowait(packet)
+        self._outlet.put(frame)
         return True
 
-    def tell(self, packet: Any) -> None:
-        """Queue a control message. A client that reads none of them is cut. Never waits."""
-        if self._socket.closed:
-            return
-        if self._socket.queue.qsize() >= 16 * self._queue_limit:
-            self._engine.drops["cut_too_slow"] += 1
+    def tell(self, message: Outgoing) -> None:
+        """Send a control message. A client that reads none of a great many is cut. Never waits."""
+        if self._outlet.waiting >= 16 * self._queue_limit:
+            self._engine.drops["cut_too_slow"] += not self._outlet.closed
             self.cut()
             return
-        self._socket.queue.put_nowait(packet)
+        self._outlet.put(message)
 
     def cut(self) -> None:
         """End the connection at once."""
-        cut(self._request)
+        self._outlet.cut()
 
     def dismiss(self, bye: control.Bye) -> None:
         """Say goodbye, and close once that is sent. Never waits."""
-        self.tell(event_packet(control.BYE, control.to_plain(bye)))
+        self.tell(outgoing_event(control.BYE, control.to_plain(bye)))
         self._engine.eio.start_background_task(self.close)
 
     def release(self) -> None:
         """Cancel what the library left running for this connection, now that it is gone."""
-        self._engine.eio.release(self._socket)
+        self._engine.frame_handlers.pop(self.eio_sid, None)
+        self._engine.eio.release(self._outlet.socket)
 
     async def close(self) -> None:
         """Close after what is queued was sent. Does not wait for it."""
-        await self._socket.close(wait=False, reason=self._engine.reason.SERVER_DISCONNECT)
+        await self._outlet.socket.close(wait=False, reason=self._engine.reason.SERVER_DISCONNECT)

@@ -3,6 +3,10 @@
 The one file on the server's side that reaches names the libraries keep to themselves:
 `AsyncServer._engineio_server_class`, `AsyncServer._handle_eio_message`, `engineio.AsyncServer._async` and
 `WebSocket._sock` of the aiohttp driver. `tests/unit/server/test_engine.py` fails when they change.
+
+Packets take a short way both ways: they are recognised by their first bytes and handed over before Socket.IO decodes
+them, and written to every recipient's transport as one ready WebSocket frame, past engine.io's queue and writer, unless
+something waits there already.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ from posewire.config import Config
 from posewire.errors import ProtocolError
 from posewire.lifetime import cancel_and_wait, failure_of
 from posewire.limits import MAX_PACKET_BYTES
-from posewire.protocol import SocketIOPacket
+from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_frame
 
 logger = logging.getLogger(__name__)
 # The libraries log every packet at INFO; whoever wants that sets this logger's level.
@@ -122,6 +126,8 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
             engineio_logger=_library_logger,
         )
         self.eio.on("message", self._guarded_message)
+        self.frame_handlers: dict[str, Callable[[bytes], object]] = {}
+        """Called with the packets of a connection, by engine.io's id."""
 
     @property
     def drops(self) -> Counter[str]:
@@ -132,6 +138,11 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
         return _EngineIO
 
     async def _guarded_message(self, eio_sid: str, data: Any) -> None:
+        if isinstance(data, bytes) and (packet := unwrap_frame(data)) is not None:
+            handler = self.frame_handlers.get(eio_sid)
+            if handler is not None:
+                handler(packet)
+                return
         try:
             await self._handle_eio_message(eio_sid, data)
         except (ProtocolError, ValueError) as exc:
@@ -151,7 +162,83 @@ def cut(request: web.BaseRequest) -> None:
         request.transport.abort()
 
 
-def event_packet(event: str, data: Any) -> eio_packet.Packet:
-    """Return an event, encoded once, ready for the queue of any number of connections."""
-    encoded = SocketIOPacket(sio_packet.EVENT, namespace="/", data=[event, data]).encode()
-    return eio_packet.Packet(eio_packet.MESSAGE, encoded)
+class Outgoing:
+    """A message, encoded once for any number of recipients.
+
+    Attributes:
+        message: The Socket.IO packet.
+        wire: The same as a WebSocket frame.
+    """
+
+    __slots__ = ("message", "wire")
+
+    def __init__(self, message: bytes) -> None:
+        self.message = message
+        self.wire = _websocket_frame(message)
+
+
+def outgoing_frame(packet: bytes) -> Outgoing:
+    """Return a packet, ready to be sent on."""
+    return Outgoing(wrap_frame(packet))
+
+
+def outgoing_event(event: str, data: Any) -> Outgoing:
+    """Return an event, ready to be sent."""
+    return Outgoing(SocketIOPacket(sio_packet.EVENT, namespace="/", data=[event, data]).encode())
+
+
+class Outlet:
+    """The way to one client: its transport when that is clear, else engine.io's queue; always in order.
+
+    Attributes:
+        waiting: Our messages in the queue.
+    """
+
+    def __init__(self, eio_socket: Any, request: web.BaseRequest) -> None:
+        self.waiting = 0
+        self.socket = eio_socket
+        self._request = request
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing can be sent any more."""
+        return self.socket.closed or self.socket.closing or self._request.transport is None
+
+    def put(self, outgoing: Outgoing) -> None:
+        """Write or queue a message. Never waits."""
+        transport = self._request.transport
+        if transport is None or self.closed:
+            return
+        if not self.waiting and not transport.get_write_buffer_size():
+            transport.write(outgoing.wire)
+        else:
+            self.waiting += 1
+            self.socket.queue.put_nowait(_Queued(self, outgoing.message))
+
+    def cut(self) -> None:
+        """End the connection at once; whatever waits for it is lost."""
+        cut(self._request)
+
+
+class _Queued(eio_packet.Packet):  # type: ignore[misc]  # untyped library
+    """A message in engine.io's queue. Its writer calls `encode` and writes the result before anything else runs."""
+
+    def __init__(self, outlet: Outlet, message: bytes) -> None:
+        super().__init__(eio_packet.MESSAGE, message)
+        self._outlet = outlet
+
+    def encode(self, b64: bool = False) -> Any:
+        self._outlet.waiting -= 1
+        return super().encode(b64)
+
+
+def _websocket_frame(payload: bytes) -> bytes:
+    """Return an unmasked binary frame with FIN set (RFC 6455, section 5.2)."""
+    size = len(payload)
+    if size < 126:
+        head = bytes((0x82, size))
+    elif size < 1 << 16:
+        head = b"\x82\x7e" + size.to_bytes(2, "big")
+    else:
+        head = b"\x82\x7f" + size.to_bytes(8, "big")
+    return head + payload

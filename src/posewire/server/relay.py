@@ -7,9 +7,9 @@ from typing import Any
 
 from posewire.errors import DataValidationError, PosewireError, ProtocolError, RoomError
 from posewire.limits import MAX_PACKET_BYTES
-from posewire.protocol import EVENT_STREAM, Delivery, Header, Kind, control, unpack_header
+from posewire.protocol import EVENT_STREAM, Delivery, Header, Kind, unpack_header
 from posewire.server.connection import Connection
-from posewire.server.engine import event_packet
+from posewire.server.engine import outgoing_frame
 from posewire.server.room_registry import Room, RoomRegistry
 
 
@@ -37,7 +37,7 @@ class Relay:
             self.drops["damaged" if isinstance(exc, ProtocolError | DataValidationError) else "refused"] += 1
             return [False, exc.to_wire()]
         self.frames_in += 1
-        encoded = event_packet(control.FRAME, packet)
+        encoded = outgoing_frame(packet)
         recipients = 0
         for other in room.connections.values():
             if other is connection or not other.claims.subscribe:

@@ -12,7 +12,7 @@ from posewire.protocol import control
 from posewire.protocol.control import Change
 from posewire.rooms.room_state import Join, Leave, OpenStream, RoomState
 from posewire.server.connection import Connection
-from posewire.server.engine import event_packet
+from posewire.server.engine import outgoing_event
 
 logger = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ class RoomRegistry:
         first = room.state.version - len(changes) + 1
         for offset, change in enumerate(changes):
             update = control.RoomUpdate(room=room.state.room_id, version=first + offset, change=change)
-            packet = event_packet(control.ROOM, control.to_plain(update))
+            packet = outgoing_event(control.ROOM, control.to_plain(update))
             for connection in list(room.connections.values()):
                 connection.tell(packet)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import logging
 import os
 import secrets
@@ -213,9 +214,11 @@ class Server:
         if own >= self.config.socket.max_connections:
             raise ResourceLimitError(f"{claims.sub} has {own} connections open, the most one user may have")
         session_id = str(given.get("session") or sid)[:64]
-        self._connections[sid] = Connection(
+        connection = Connection(
             self._engine, sid, environ, claims, session_id, queue_limit=self.config.server.recipient_queue
         )
+        self._connections[sid] = connection
+        self._engine.frame_handlers[connection.eio_sid] = functools.partial(self._relay.frame, connection)
         logger.info("connected", extra={"user": claims.sub, "sid": sid})
 
     async def _disconnect(self, sid: str, reason: str = "") -> None:

@@ -54,6 +54,7 @@ class Lane:
         self._on_event = on_event
         self._http: aiohttp.ClientSession | None = None
         self._sio: SocketIOClient | None = None
+        self._websocket: aiohttp.ClientWebSocketResponse | None = None
         self._refusal: Any = None
         self._replies: set[Reply] = set()
 
@@ -71,7 +72,7 @@ class Lane:
             PosewireError: It refuses for another reason, and says which.
         """
         timeout = self._config.connect_timeout / 1000
-        self._http = aiohttp.ClientSession()
+        self._http = aiohttp.ClientSession(ws_response_class=self._new_websocket)  # type: ignore[arg-type]
         self._sio = SocketIOClient(
             serializer=SocketIOPacket,
             http_session=self._http,
@@ -79,6 +80,7 @@ class Lane:
             websocket_extra_options={"max_msg_size": MAX_PACKET_BYTES + _FRAMING_BYTES, "compress": 0},
         )
         self._sio.on(control.FRAME, self._frame)
+        self._sio.eio.on_frame = self._on_frame
         self._sio.on("*", self._event)
         self._sio.on("disconnect", self._lost)
         self._sio.on("connect_error", self._refused)
@@ -139,12 +141,17 @@ class Lane:
             self._replies.discard(reply)
 
     async def send(self, packet: bytes) -> None:
-        """Hand a packet to the connection, which has an unbounded queue: call `drained` before.
+        """Write a packet; waits while the transport's buffer is over its mark. Cancelling is safe.
 
         Raises:
             ConnectionError: The lane is not open.
         """
-        await self._emit(control.FRAME, packet, None)
+        if self._sio is None or self.closed.is_set():
+            raise self._not_connected()
+        try:
+            await self._sio.send_frame(packet)
+        except (aiohttp.ClientError, OSError):
+            raise self._not_connected() from None
 
     async def drained(self) -> None:
         """Wait until everything handed over was written to the transport, or the lane is gone. Cancelling is safe."""
@@ -173,19 +180,32 @@ class Lane:
 
     async def _emit(self, event: str, data: Any, callback: Callable[..., None] | None) -> None:
         if self._sio is None or self.closed.is_set():
-            raise ConnectionError(f"not connected to {self.url}{f': {self.close_reason}' if self.close_reason else ''}")
+            raise self._not_connected()
         try:
             await self._sio.emit(event, data, callback=callback)
         except sio_exceptions.BadNamespaceError:
             raise ConnectionError(f"not connected to {self.url}") from None
 
+    def _not_connected(self) -> ConnectionError:
+        return ConnectionError(f"not connected to {self.url}{f': {self.close_reason}' if self.close_reason else ''}")
+
     async def _release(self) -> None:
         self._lost("closed")
-        if self._http is not None:
-            await self._http.close()
         if self._sio is not None:
             for task in list(self._sio.eio.tasks):
                 await cancel_and_wait(task)
+        if self._websocket is not None and not self._websocket.closed:
+            # Cut first: closing would otherwise wait for the other end, which may be gone.
+            if (transport := self._websocket.get_extra_info("transport")) is not None:
+                transport.abort()
+            await self._websocket.close()
+        if self._http is not None:
+            await self._http.close()
+
+    def _new_websocket(self, *args: Any, **kwargs: Any) -> aiohttp.ClientWebSocketResponse:
+        # Kept: when connecting is cancelled, engine.io forgets the WebSocket it has just made.
+        self._websocket = aiohttp.ClientWebSocketResponse(*args, **kwargs)
+        return self._websocket
 
     def _failure(self, exc: Exception) -> PosewireError:
         if isinstance(self._refusal, dict):

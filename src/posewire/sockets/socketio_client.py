@@ -1,7 +1,10 @@
 """python-socketio's client as a lane needs it.
 
-The one file on the client's side that reaches names the libraries keep to themselves: `_engineio_client_class` and
-`_trigger_event`. `tests/unit/sockets/test_socketio_client.py` fails when they change.
+The one file on the client's side that reaches names the libraries keep to themselves: `_engineio_client_class`,
+`_trigger_event`, `_read_loop_websocket`, `_receive_packet`, `_reset`. The test of this file fails when they change.
+
+Packets take a short way both ways: they are handed over as they are read, before engine.io and Socket.IO unpack them,
+and written to the WebSocket when they are sent, past engine.io's queue. All else goes the way of the libraries.
 """
 
 from __future__ import annotations
@@ -11,11 +14,15 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import aiohttp
 import engineio
 import socketio
+from engineio import base_client
+from engineio import packet as eio_packet
 
 from posewire.errors import ProtocolError
 from posewire.lifetime import failure_of
+from posewire.protocol import unwrap_frame, wrap_frame
 
 logger = logging.getLogger(__name__)
 # The libraries log every packet at INFO and every goodbye as a warning; whoever wants that sets this logger's level.
@@ -30,6 +37,7 @@ class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
         super().__init__(**options)
         self.tasks: set[asyncio.Task[Any]] = set()
         self.damaged = 0
+        self.on_frame: Callable[[bytes], None] | None = None
 
     def start_background_task(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
@@ -57,6 +65,35 @@ class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
             logger.warning("dropped a damaged message from the server: %s", exc)
         return None
 
+    async def _read_loop_websocket(self) -> None:
+        # The library's loop makes a task for every message (`wait_for`) to notice a silent server; our heartbeat does.
+        while self.state == "connected" and self.write_loop_task:
+            try:
+                data = (await self.ws.receive()).data
+            except (aiohttp.ClientError, OSError, RuntimeError) as exc:
+                logger.info("reading ended: %s", exc)
+                break
+            if not isinstance(data, str | bytes):
+                break  # a close frame, or an error
+            packet = unwrap_frame(data) if isinstance(data, bytes) and self.on_frame is not None else None
+            if packet is not None and self.on_frame is not None:
+                self.on_frame(packet)
+                continue
+            try:
+                await self._receive_packet(eio_packet.Packet(encoded_packet=data))
+            except (ValueError, IndexError) as exc:
+                logger.warning("dropped a damaged message from the server: %s", exc)
+                self.damaged += 1
+        # From here on as the library does it.
+        await self.queue.put(None)
+        if self.write_loop_task:
+            await self.write_loop_task
+        if self.state == "connected":
+            await self._trigger_event("disconnect", self.reason.TRANSPORT_ERROR, run_async=False)
+            if self in base_client.connected_clients:
+                base_client.connected_clients.remove(self)
+            await self._reset()
+
 
 class SocketIOClient(socketio.AsyncClient):  # type: ignore[misc]  # untyped library
     """A Socket.IO client that leaves reconnecting, signals and logging to us."""
@@ -67,6 +104,13 @@ class SocketIOClient(socketio.AsyncClient):  # type: ignore[misc]  # untyped lib
         super().__init__(
             reconnection=False, handle_sigint=False, logger=_library_logger, engineio_logger=_library_logger, **options
         )
+
+    async def send_frame(self, packet: bytes) -> None:
+        """Write a packet to the WebSocket; waits while the transport's buffer is over its mark.
+
+        Cancelling is safe: the packet was written whole, or not at all.
+        """
+        await self.eio.ws.send_bytes(wrap_frame(packet))
 
     def _engineio_client_class(self) -> type[_Engine]:
         return _Engine

@@ -39,7 +39,7 @@ def test_every_token_is_another(authority: TokenAuthority) -> None:
 
 def signed(key: bytes = SECRET, algorithm: str | None = "HS256", **changes: Any) -> str:
     now = int(time.time())
-    claims: dict[str, Any] = {"sub": "alice", "iat": now, "nbf": now, "exp": now + 60, "jti": "1"} | changes
+    claims: dict[str, Any] = {"sub": "alice", "iat": now, "nbf": now, "exp": now + 3600, "jti": "1"} | changes
     kept = {name: value for name, value in claims.items() if value is not ...}
     return jwt.encode(kept, key if algorithm else "", algorithm=algorithm)
 

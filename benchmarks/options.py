@@ -1,0 +1,45 @@
+"""Arguments that benchmarks share."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks.systems import SYSTEMS
+
+
+def common_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``, ``--save`` and ``--seed``."""
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument("--save", action="store_true", help="also write it to benchmarks/results/")
+    parser.add_argument(
+        "--seed", type=int, default=1, help="of the systems' order and of synthetic motion (default: 1)"
+    )
+
+
+def positive(text: str) -> float:
+    """Return a number over 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected more than 0")
+    return value
+
+
+def counts(text: str) -> list[int]:
+    """Return comma-separated whole numbers, each at least 1."""
+    values = [int(part) for part in text.split(",")]
+    if min(values) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected whole numbers from 1, separated by commas")
+    return values
+
+
+def rates(text: str) -> list[float]:
+    """Return comma-separated numbers over 0."""
+    return [positive(part) for part in text.split(",")]
+
+
+def systems(text: str) -> list[str]:
+    """Return comma-separated names of systems."""
+    names = text.split(",")
+    if strange := [name for name in names if name not in SYSTEMS]:
+        raise argparse.ArgumentTypeError(f"{strange[0]}: expected some of {', '.join(SYSTEMS)}")
+    return names

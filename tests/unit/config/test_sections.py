@@ -1,0 +1,181 @@
+"""Every setting: its range, and that someone says what it means."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from posewire.config import (
+    Config,
+    ConnectionConfig,
+    MediaConfig,
+    MonitorConfig,
+    ReceiverConfig,
+    RoomConfig,
+    SecurityConfig,
+    SenderConfig,
+    ServerConfig,
+    sections,
+)
+from posewire.config.section import Section, field_types
+from posewire.errors import ConfigurationError
+
+SECTIONS: list[type[Section]] = [
+    ConnectionConfig,
+    SecurityConfig,
+    RoomConfig,
+    SenderConfig,
+    MediaConfig,
+    ReceiverConfig,
+    MonitorConfig,
+    ServerConfig,
+]
+IDS = [cls.NAME for cls in SECTIONS]
+
+# Section, key, least value, greatest value (None: no end), and the nearest values that are refused.
+MS = (1, 3_600_000, 0, 3_600_001)
+RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
+    (ConnectionConfig, "reconnect_attempts", 0, 1_000_000, -1, 1_000_001),
+    (ConnectionConfig, "reconnect_delay", *MS),
+    (ConnectionConfig, "reconnect_delay_max", *MS),
+    (ConnectionConfig, "heartbeat_interval", *MS),
+    (ConnectionConfig, "connect_timeout", *MS),
+    (ConnectionConfig, "request_timeout", *MS),
+    (ConnectionConfig, "max_connections", 1, 100_000, 0, 100_001),
+    (ConnectionConfig, "ping_timeout", 5e-324, 86_400, 0, 86_400.1),
+    (ConnectionConfig, "ping_interval", 5e-324, 86_400, 0, 86_400.1),
+    (ConnectionConfig, "clock_exchanges", 1, 100, 0, 101),
+    (SecurityConfig, "token_expiry", 1, 31_536_000, 0, 31_536_001),
+    (SecurityConfig, "compression_level", 0, 9, -1, 10),
+    (RoomConfig, "max_clients", 1, 10_000, 0, 10_001),
+    (RoomConfig, "max_rooms", 1, 1_000_000, 0, 1_000_001),
+    (SenderConfig, "queue_size", 1, 100_000, 0, 100_001),
+    (SenderConfig, "compression_threshold", 0, None, -1, None),
+    (SenderConfig, "bandwidth_limit", 1, None, 0, None),
+    (SenderConfig, "audio_max_age", *MS),
+    (MediaConfig, "sample_rate", 4000, 384_000, 3999, 384_001),
+    (MediaConfig, "channels", 1, 8, 0, 9),
+    (ReceiverConfig, "queue_size", 1, 100_000, 0, 100_001),
+    (MonitorConfig, "window_size", 2, 100_000, 1, 100_001),
+    (MonitorConfig, "sample_interval", *MS),
+    (ServerConfig, "port", 0, 65_535, -1, 65_536),
+    (ServerConfig, "max_connections", 1, 1_000_000, 0, 1_000_001),
+    (ServerConfig, "recipient_queue", 1, 100_000, 0, 100_001),
+    (ServerConfig, "drain_timeout", *MS),
+]
+
+
+def numeric(kind: Any) -> bool:
+    text = str(kind)
+    return "int" in text or "float" in text
+
+
+def test_the_table_has_every_numeric_setting() -> None:
+    assert {(cls, key) for cls, key, *_ in RANGES} == {
+        (cls, key) for cls in SECTIONS for key, kind in field_types(cls).items() if numeric(kind)
+    }
+
+
+@pytest.mark.parametrize(
+    ("cls", "key", "least", "greatest", "under", "over"), RANGES, ids=[f"{cls.NAME}.{key}" for cls, key, *_ in RANGES]
+)
+def test_range(cls: type[Section], key: str, least: Any, greatest: Any, under: Any, over: Any) -> None:
+    for value in (least, greatest):
+        if value is not None:
+            assert getattr(cls(**{key: value}), key) == value
+    for value in (under, over):
+        if value is not None:
+            with pytest.raises(ConfigurationError) as caught:
+                cls(**{key: value})
+            assert caught.value.param == f"{cls.NAME}.{key}"
+            assert caught.value.value == value
+            assert any(sign in str(caught.value) for sign in ("<", ">"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_seconds_are_a_number(value: float) -> None:
+    with pytest.raises(ConfigurationError, match=r"socket\.ping_timeout"):
+        ConnectionConfig(ping_timeout=value)
+
+
+@pytest.mark.parametrize(("cls", "key"), [(ConnectionConfig, "url"), (ServerConfig, "host")])
+def test_text_that_may_not_be_empty(cls: type[Section], key: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{cls.NAME}.{key}"):
+        cls(**{key: ""})
+
+
+def test_a_secret_is_32_bytes_or_more() -> None:
+    assert SecurityConfig(secret_key="x" * 32).secret_key == "x" * 32
+    assert SecurityConfig(secret_key="ü" * 16).secret_key == "ü" * 16
+    with pytest.raises(ConfigurationError, match="at least 32 bytes; make one with: python"):
+        SecurityConfig(secret_key="x" * 31)
+    with pytest.raises(ConfigurationError):
+        SecurityConfig(secret_key="")
+
+
+@pytest.mark.parametrize("cls", SECTIONS, ids=IDS)
+def test_defaults_are_in_range_and_of_their_type(cls: type[Section]) -> None:
+    section = cls()
+    for key, kind in field_types(cls).items():
+        value = getattr(section, key)
+        assert msgspec.convert(value, kind, strict=True) == value
+    assert isinstance(ConnectionConfig().ping_timeout, float)
+
+
+@pytest.mark.parametrize("cls", SECTIONS, ids=IDS)
+def test_frozen_and_by_name_only(cls: type[Section]) -> None:
+    key, kind = next(iter(field_types(cls).items()))
+    with pytest.raises(AttributeError):
+        setattr(cls(), key, getattr(cls(), key))
+    with pytest.raises(TypeError):
+        cls(1 if numeric(kind) else "x")
+
+
+def test_a_changed_copy_is_checked_too() -> None:
+    assert msgspec.structs.replace(SenderConfig(), queue_size=3).queue_size == 3
+    with pytest.raises(ConfigurationError):
+        msgspec.structs.replace(SenderConfig(), queue_size=0)
+
+
+@pytest.mark.parametrize("cls", SECTIONS, ids=IDS)
+def test_config_holds_each_section_under_its_name(cls: type[Section]) -> None:
+    assert getattr(Config(), cls.NAME) == cls()
+    wrong: dict[str, Any] = {cls.NAME: None}
+    with pytest.raises(ConfigurationError, match=f"expected a {cls.__name__}"):
+        Config(**wrong)
+
+
+def test_config_has_no_other_section() -> None:
+    assert list(Config.__struct_fields__) == IDS
+
+
+def documented(body: list[ast.stmt]) -> dict[str, str]:
+    """Return the settings of a class body, each with the docstring under it."""
+    found = {}
+    for statement, after in zip(body, [*body[1:], ast.Pass()], strict=True):
+        if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
+            is_doc = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
+            found[statement.target.id] = str(after.value.value) if is_doc else ""  # type: ignore[attr-defined]
+    return found
+
+
+TREE = ast.parse(Path(inspect.getfile(sections)).read_text())
+BODIES = {node.name: node.body for node in TREE.body if isinstance(node, ast.ClassDef)}
+
+
+@pytest.mark.parametrize(
+    ("cls", "key"), [(cls, key) for cls in SECTIONS for key in field_types(cls)], ids=lambda value: str(value)
+)
+def test_every_setting_has_a_docstring(cls: type[Section], key: str) -> None:
+    text = documented(BODIES[cls.__name__])[key].strip()
+    assert text.endswith("."), f"{cls.NAME}.{key} has no docstring under it, or one that is no sentence"
+
+
+@pytest.mark.parametrize("cls", SECTIONS, ids=IDS)
+def test_every_section_says_its_name(cls: type[Section]) -> None:
+    assert f"Section ``{cls.NAME}``" in (cls.__doc__ or "")

@@ -1,0 +1,99 @@
+"""Figures of a received stream."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posewire.monitor import StreamFigures, StreamStats
+
+
+def observe(stats: StreamStats, *seqs: int, member: int = 0, gap: float = 0.1) -> None:
+    for seq in seqs:
+        stats.observe(now=100.0 + stats.frames * gap, age=0.05, size=100, seq=seq, member=member)
+
+
+def test_before_the_first_packet() -> None:
+    assert StreamStats("alice", "pose").figures(now=5.0) == StreamFigures(
+        user_id="alice",
+        stream="pose",
+        frames=0,
+        lost=0,
+        fps=0.0,
+        bytes_per_frame=0.0,
+        age_p50=0.0,
+        age_p95=0.0,
+        age_p99=0.0,
+    )
+
+
+def test_figures() -> None:
+    stats = StreamStats("alice", "pose")
+    for index in range(101):
+        stats.observe(now=50 + index / 10, age=index / 1000, size=100 + index, seq=index)
+    figures = stats.figures(now=60.0)
+    assert (figures.user_id, figures.stream, figures.frames, figures.lost) == ("alice", "pose", 101, 0)
+    assert figures.bytes_per_frame == 150
+    assert (figures.age_p50, figures.age_p95, figures.age_p99) == pytest.approx((0.05, 0.095, 0.099))
+    assert figures.fps == pytest.approx(10)
+
+
+def test_ages_are_of_the_window() -> None:
+    stats = StreamStats("alice", "pose", window=3)
+    for age in (9.0, 9.0, 1.0, 1.0, 1.0):
+        stats.observe(now=0.0, age=age, size=1, seq=0)
+    assert stats.figures(now=0.0).age_p99 == 1.0
+
+
+def test_fps_falls_when_the_stream_stops_and_is_0_at_one_moment() -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, 0)
+    assert stats.figures(now=100.0).fps == 0
+    observe(stats, *range(1, 11))
+    assert stats.figures(now=101.0).fps == pytest.approx(10)
+    assert stats.figures(now=110.0).fps == pytest.approx(1)
+
+
+def test_fps_forgets_an_old_rate() -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, *range(100), gap=10.0)
+    for seq in range(100, 200):
+        stats.observe(now=2000 + seq / 30, age=0.0, size=1, seq=seq)
+    assert stats.figures(now=2000 + 199 / 30).fps == pytest.approx(30)
+
+
+@given(st.integers(0, 1000), st.lists(st.booleans(), max_size=60))
+def test_lost_is_what_is_missing_between_two_that_came(start: int, came: list[bool]) -> None:
+    seqs = [start] + [start + 1 + index for index, there in enumerate(came) if there]
+    stats = StreamStats("alice", "pose")
+    observe(stats, *seqs)
+    assert stats.lost == seqs[-1] - start + 1 - len(seqs)
+    assert stats.frames == len(seqs)
+
+
+def test_who_joins_late_has_lost_nothing() -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, 5000, 5001)
+    assert stats.lost == 0
+
+
+def test_a_sender_that_came_back_starts_anew() -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, 0, 1, 2, member=1)
+    observe(stats, 40, 41, member=2)
+    observe(stats, 0, 3, member=3)
+    assert (stats.lost, stats.frames) == (2, 7)
+
+
+def test_an_old_or_repeated_number_loses_nothing() -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, 5, 6, 6, 3, 7)
+    assert stats.lost == 0
+
+
+def test_a_packet_that_overtook_another_has_not_lost_it() -> None:
+    # Once: "numbers that never came": 1 came, after 2, and is counted as lost all the same.
+    stats = StreamStats("alice", "pose")
+    observe(stats, 0, 2, 1, 3)
+    assert stats.lost == 0

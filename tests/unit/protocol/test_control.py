@@ -1,0 +1,176 @@
+"""Control messages, through msgpack and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from posewire.errors import DataValidationError
+from posewire.limits import MAX_NAME_CHARS
+from posewire.protocol import control
+from posewire.protocol.control import (
+    Bye,
+    Change,
+    Heartbeat,
+    HostChanged,
+    Joined,
+    JoinedRoom,
+    JoinRoom,
+    Left,
+    OpenStream,
+    RoomMember,
+    RoomSnapshot,
+    RoomStatus,
+    RoomUpdate,
+    Stream,
+    StreamOpened,
+    Welcome,
+    from_plain,
+    to_plain,
+)
+from tests.unit.strategies import plain, structs
+
+MESSAGES: list[type[msgspec.Struct]] = [
+    value
+    for value in vars(control).values()
+    if isinstance(value, type) and issubclass(value, msgspec.Struct) and value is not msgspec.Struct
+]
+ALL = pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+MEMBER = RoomMember(id="alice", number=1, join_time=1.0, last_active=2.0, role="host")
+
+
+def over_the_wire(message: Any) -> Any:
+    """Through the `msgpack` package, as an unmodified python-socketio client would."""
+    return msgpack.unpackb(msgpack.packb(to_plain(message)))
+
+
+def test_all_messages_are_here() -> None:
+    assert {Bye, Joined, Left, HostChanged, StreamOpened, RoomUpdate, RoomSnapshot, JoinedRoom} <= set(MESSAGES)
+    assert set(control.REQUESTS.values()) <= set(MESSAGES)
+
+
+@ALL
+@settings(max_examples=25)
+@given(data=st.data())
+def test_round_trip(kind: type[msgspec.Struct], data: st.DataObject) -> None:
+    message = data.draw(structs(kind))
+    found = from_plain(over_the_wire(message), kind, what="message")
+    assert found == message
+    assert type(found) is kind
+
+
+@settings(max_examples=50)
+@given(structs(RoomUpdate))
+def test_the_change_of_an_update_keeps_its_type(update: RoomUpdate) -> None:
+    found = from_plain(over_the_wire(update), RoomUpdate, what="update")
+    assert type(found.change) is type(update.change)
+    assert from_plain(over_the_wire(update.change), Change, what="change") == update.change  # type: ignore[arg-type]
+
+
+@ALL
+@settings(max_examples=25)
+@given(data=plain | st.dictionaries(st.sampled_from(("room", "user_id", "kind", "name", "type", "version")), plain))
+def test_anything_else_is_refused_in_one_way(kind: type[msgspec.Struct], data: Any) -> None:
+    try:
+        found = from_plain(data, kind, what="request")
+    except DataValidationError:
+        return
+    assert isinstance(found, kind)
+
+
+@ALL
+def test_fields_may_be_added(kind: type[msgspec.Struct]) -> None:
+    # What a newer peer says beside what we know is passed over.
+    plain_form = to_plain(SAMPLES[kind])
+    assert from_plain({**plain_form, "added_later": [1]}, kind, what="message") == SAMPLES[kind]
+
+
+STREAM = Stream(user_id="alice", member=1, number=1, kind="pose", name="pose")
+SNAPSHOT = RoomSnapshot(
+    room="r", version=2, created_time=1.0, last_active=2.0, capacity=4, members=[MEMBER], streams=[STREAM]
+)
+SAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
+    message.__class__: message
+    for message in (
+        MEMBER,
+        RoomStatus(room_id="r", member_count=1, created_time=1.0, last_active=2.0),
+        STREAM,
+        Joined(member=MEMBER),
+        Left(user_id="alice", reason="left"),
+        HostChanged(user_id="alice"),
+        StreamOpened(stream=STREAM),
+        RoomUpdate(room="r", version=2, change=Joined(member=MEMBER)),
+        SNAPSHOT,
+        Bye(reason="done"),
+        control.Hello(),
+        Welcome(user_id="alice", room=None, role="member", publish=True, subscribe=True, server="0.1"),
+        Heartbeat(),
+        control.CreateRoom(room="r"),
+        JoinRoom(room="r"),
+        JoinedRoom(number=1, key=b"\x00\xff", snapshot=SNAPSHOT),
+        control.LeaveRoom(room="r"),
+        control.ListRooms(),
+        control.RoomInfo(room="r"),
+        control.RoomMembers(room="r"),
+        control.SyncRoom(room="r"),
+        OpenStream(kind="audio", name="voice"),
+    )
+}
+
+
+def test_there_is_a_sample_of_each() -> None:
+    assert set(SAMPLES) == set(MESSAGES)
+
+
+def test_bytes_stay_bytes() -> None:
+    plain_form = to_plain(SAMPLES[JoinedRoom])
+    assert plain_form["key"] == b"\x00\xff"
+    assert plain_form["snapshot"]["members"][0]["id"] == "alice"
+
+
+def test_what_is_left_out_has_its_default() -> None:
+    assert from_plain({"room": "r"}, JoinRoom, what="join") == JoinRoom(room="r", role="member", create=False)
+    assert from_plain({"reason": "x"}, Bye, what="bye").retry is True
+
+
+@pytest.mark.parametrize(
+    ("data", "kind", "words"),
+    [
+        ({}, JoinRoom, "missing required field `room`"),
+        ({"room": 5}, JoinRoom, r"Expected `str`, got `int` - at `\$.room`"),
+        ({"room": ""}, JoinRoom, "length >= 1"),
+        ({"room": "x" * (MAX_NAME_CHARS + 1)}, JoinRoom, f"length <= {MAX_NAME_CHARS}"),
+        ({"room": "r", "role": "king"}, JoinRoom, "Invalid enum value 'king'"),
+        ({"room": "r", "create": "yes"}, JoinRoom, "Expected `bool`"),
+        ({"kind": "video", "name": "x"}, OpenStream, "Invalid enum value 'video'"),
+        (None, Heartbeat, "Expected `object`, got `null`"),
+        ([], Heartbeat, "Expected `object`, got `array`"),
+        ({"room": "r", "version": 1, "change": {"type": "exploded"}}, RoomUpdate, "Invalid value 'exploded'"),
+    ],
+)
+def test_a_refusal_says_where_and_what(data: Any, kind: type[Any], words: str) -> None:
+    with pytest.raises(DataValidationError, match=words) as caught:
+        from_plain(data, kind, what="request")
+    assert caught.value.field == "request"
+
+
+def test_a_refusal_quotes_briefly() -> None:
+    with pytest.raises(DataValidationError) as caught:
+        from_plain({"room": "x" * 1_000_000}, JoinRoom, what="request")
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("size", [1, MAX_NAME_CHARS])
+def test_names_of_every_length(size: int) -> None:
+    assert from_plain({"room": "é" * size}, JoinRoom, what="join").room == "é" * size
+
+
+def test_requests_are_named_both_ways() -> None:
+    assert {name: kind for kind, name in control.REQUEST_NAMES.items()} == control.REQUESTS
+    assert len(set(control.REQUESTS.values())) == len(control.REQUESTS)
+    assert not {control.FRAME, control.ROOM, control.BYE} & set(control.REQUESTS)
