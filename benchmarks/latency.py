@@ -50,7 +50,9 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         "--subscriber-processes", type=int, default=1, metavar="K", help="that share the subscribers (default: 1)"
     )
     parser.add_argument("--systems", type=systems, default=list(SYSTEMS), help=f"default: {','.join(SYSTEMS)}")
-    parser.add_argument("--baseline", default="socketio-msgpack", help="what posewire's ratios are to")
+    parser.add_argument(
+        "--baseline", choices=list(SYSTEMS), default="socketio-msgpack", help="what posewire's ratios are to"
+    )
     parser.add_argument("--profile", type=Path, metavar="DIR", help="write cProfile files; falsifies the latency")
     common_options(parser)
     options = parser.parse_args(arguments)

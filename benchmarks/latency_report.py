@@ -155,7 +155,7 @@ def _preface(result: dict[str, Any]) -> list[str]:
         f"latency · {result['date']} · commit {result['commit']}{' + changes' if result['dirty'] else ''}",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {result['python']}",
         versions,
-        f"publisher and server: a process each; all subscribers: {hosts} process{'es' if hosts > 1 else ''}; TCP loopback",
+        f"publisher and server: a process each; all subscribers: {hosts} process{'es' if hosts > 1 else ''}; loopback",
         f"{rounds} rounds of {seconds:g} s after {warmup:g} s of warm-up, systems in turn; seed {settings['seed']}",
         f"pose {settings['motion']}",
         "p50, p95, p99: from just before the send call to the decoded pose, all subscribers; medians over rounds",

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.messages import Report, Role, Run, Setup
-from benchmarks.process import Process
+from benchmarks.process import Process, WorkerError
 from benchmarks.usage import measure_machine
 
 _LEAD_SECONDS: Final = 0.2
@@ -69,9 +69,12 @@ class Rig:
         run = Run(id=self._runs, start_ns=start_ns, fps=fps, warmup=warmup, seconds=seconds, grace=grace)
         self._runs += 1
         processes = [self._server, self._publisher, *self._subscribers]
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(process.run(run)) for process in processes]
-            machine = group.create_task(measure_machine(run))
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(process.run(run)) for process in processes]
+                machine = group.create_task(measure_machine(run))
+        except* WorkerError as failures:
+            raise failures.exceptions[0] from None
         server, publisher, *subscribers = (task.result() for task in tasks)
         return _outcome(run, server, publisher, subscribers, busy=machine.result())
 

@@ -242,3 +242,39 @@ async def test_changes_between_the_answer_and_its_reading_are_not_lost(member: M
         await eventually(lambda: "bob" in state.members)
         assert bob.rooms.state is not None
         assert mirrored(bob.rooms.state) == mirrored(state)
+
+
+async def test_only_members_may_look_into_a_room(member: Member) -> None:
+    async with member("alice"), member("bob", "stage") as bob:
+        with pytest.raises(RoomError, match="bob is not in this room"):
+            await bob.rooms.sync_room_state("studio")
+
+
+async def test_a_room_that_cannot_be_synced_is_left_to_the_next_time(
+    member: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with member("alice") as alice:
+        await alice.socket.request(control.LeaveRoom(room="studio"), bool)  # behind the manager's back
+        with caplog.at_level("INFO"):
+            alice.rooms._stale.set()
+            await eventually(lambda: "room state not synced" in caplog.text)
+        await alice.rooms.leave_room("studio")
+        alice.rooms._stale.set()
+        await eventually(lambda: not alice.rooms._stale.is_set())
+        assert alice.socket.connected
+
+
+async def test_packets_of_nobody_are_counted(member: Member) -> None:
+    async with member("alice") as alice, member("bob") as bob:
+        frames = bob.frames()
+        assert bob.rooms.state is not None
+        numbers = bob.rooms.state._by_number
+        await alice.send_pose(landmarks())
+        await next_frame(frames)
+        stranger = numbers.pop(1)
+        await alice.send_event("wave")
+        await eventually(lambda: bob.rooms.unknown == 1)
+        numbers[1] = stranger
+        bob.rooms.state.streams.clear()
+        await alice.send_pose(landmarks())
+        await eventually(lambda: bob.receiver.drops == {"unknown_stream": 1})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -460,3 +461,17 @@ async def test_the_server_restarts_and_everyone_comes_back() -> None:
         assert byes[0].data["reason"] == "the server is shutting down"
         await alice.__aexit__(None, None, None)
         await bob.__aexit__(None, None, None)
+
+
+async def test_a_broken_user_store_is_logged_here_and_not_told_there(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    users = tmp_path / "users.json"
+    async with posewire.serve(config=changed(server={"users_file": str(users)})) as server:
+        await server.add_user("alice", PASSWORD)
+        users.write_text("{")
+        socket = SocketManager(changed(socket={"url": server.url}))
+        with pytest.raises(AuthError, match="cannot check passwords now") as caught:
+            await socket.authenticate({"username": "alice", "password": PASSWORD})
+        assert str(users) not in str(caught.value)
+        assert str(users) in caplog.text

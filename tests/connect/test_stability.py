@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 import posewire
+from posewire.receiver import receiver as receiver_module
 from posewire.server.connection import Connection
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
 from tests.connect.fault_proxy import FaultProxy
@@ -191,3 +192,34 @@ async def test_logging_says_who_comes_and_goes(
     assert ("room joined", "alice") in said
     assert ("disconnected", "alice") in said
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_figures_are_kept_of_a_bounded_number_of_streams(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receiver_module, "_MAX_STATS", 2)
+    async with member("alice") as alice, member("bob") as bob:
+        for name in ("a", "b", "c"):
+            await alice.send_pose(landmarks(), stream=name)
+            await alice.sender.flush()
+        await eventually(lambda: [one.stream for one in bob.receiver.stats()] == ["b", "c"])
+
+
+async def test_a_part_that_breaks_ends_the_session_with_its_own_error(member: Member) -> None:
+    """A bug of ours, not an error of the network: it comes out as it is, never in a group."""
+    with pytest.raises(ZeroDivisionError):
+        async with member("alice") as alice:
+
+            async def broken() -> None:
+                raise ZeroDivisionError
+
+            alice.rooms.sync_room_state = lambda room_id: broken()  # type: ignore[method-assign]
+            alice.rooms._stale.set()
+            with pytest.raises(ZeroDivisionError):
+                await alice.wait_ended()
+            with pytest.raises(ZeroDivisionError):
+                await alice.send_pose(landmarks())
+            raise ZeroDivisionError
+
+
+def test_settings_must_be_settings() -> None:
+    with pytest.raises(posewire.ConfigurationError, match=r"expected a posewire\.Config"):
+        posewire.connect("http://localhost:1", token="x", config={})  # type: ignore[arg-type]

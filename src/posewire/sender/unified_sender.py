@@ -195,10 +195,8 @@ class UnifiedSender:
         self._changed.set()
 
     async def flush(self) -> None:
-        """Wait until nothing waits in the queue and the connection has written it. Cancelling is safe."""
-        while not self._idle.is_set():
-            await self._idle.wait()
-        await self._socket.writable()
+        """Wait until nothing waits in the queue and all of it was handed to the transport. Cancelling is safe."""
+        await self._idle.wait()
 
     # The pipeline ----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,6 +12,8 @@ from aiohttp import web
 from posewire.errors import AuthError, DataValidationError, PosewireError
 from posewire.server.token_authority import TokenAuthority
 from posewire.server.user_store import UserStore
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY_BYTES: Final = 16 << 10
 
@@ -49,7 +52,9 @@ class LoginRoute:
         except AuthError as exc:
             return _refused(401, exc)
         except PosewireError as exc:
-            return _refused(500, exc)
+            logger.error("login is not possible: %s", exc)
+            # What is wrong with our files is not for strangers.
+            return _refused(503, AuthError(login.username[:128], "the server cannot check passwords now"))
         return web.json_response({"token": token, "user_id": login.username})
 
     async def _healthz(self, request: web.Request) -> web.Response:

@@ -55,6 +55,7 @@ class Lane:
         self._http: aiohttp.ClientSession | None = None
         self._sio: SocketIOClient | None = None
         self._websocket: aiohttp.ClientWebSocketResponse | None = None
+        self._transport: asyncio.Transport | None = None
         self._refusal: Any = None
         self._replies: set[Reply] = set()
 
@@ -153,20 +154,6 @@ class Lane:
         except (aiohttp.ClientError, OSError):
             raise self._not_connected() from None
 
-    async def drained(self) -> None:
-        """Wait until everything handed over was written to the transport, or the lane is gone. Cancelling is safe."""
-        if self._sio is None or self.closed.is_set() or self._sio.eio.queue.empty():
-            return
-        # The queue forgets what its writer held when the connection broke, so it alone may never be done.
-        loop = asyncio.get_running_loop()
-        empty = loop.create_task(self._sio.eio.queue.join(), name="posewire.lane.drained")
-        gone = loop.create_task(self.closed.wait(), name="posewire.lane.gone")
-        try:
-            await asyncio.wait((empty, gone), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            await cancel_and_wait(empty)
-            await cancel_and_wait(gone)
-
     async def close(self) -> None:
         """Say goodbye and close, in bounded time. Idempotent; when cancelled the connection is cut at once."""
         try:
@@ -196,15 +183,18 @@ class Lane:
                 await cancel_and_wait(task)
         if self._websocket is not None and not self._websocket.closed:
             # Cut first: closing would otherwise wait for the other end, which may be gone.
-            if (transport := self._websocket.get_extra_info("transport")) is not None:
-                transport.abort()
+            if self._transport is not None:
+                self._transport.abort()
             await self._websocket.close()
         if self._http is not None:
             await self._http.close()
 
-    def _new_websocket(self, *args: Any, **kwargs: Any) -> aiohttp.ClientWebSocketResponse:
+    def _new_websocket(
+        self, reader: Any, writer: Any, protocol: Any, response: aiohttp.ClientResponse, *args: Any, **kwargs: Any
+    ) -> aiohttp.ClientWebSocketResponse:
         # Kept: when connecting is cancelled, engine.io forgets the WebSocket it has just made.
-        self._websocket = aiohttp.ClientWebSocketResponse(*args, **kwargs)
+        self._websocket = aiohttp.ClientWebSocketResponse(reader, writer, protocol, response, *args, **kwargs)
+        self._transport = response.connection.transport if response.connection is not None else None
         return self._websocket
 
     def _failure(self, exc: Exception) -> PosewireError:

@@ -317,14 +317,10 @@ class SocketManager:
         return await self._pool.usable().submit(control.FRAME, packet)
 
     async def writable(self) -> None:
-        """Wait until there is a connection and it has written all it was given. Cancelling is safe."""
-        while True:
+        """Wait until there is a connection. Cancelling is safe."""
+        while not self.connected:
             await self._pool.ready.wait()
-            lane = self._pool.usable()
-            await lane.drained()
-            if not lane.closed.is_set():
-                return
-            # The supervisor has not been told yet; it clears `_ready` when it runs.
+            # A lane that is lost stays "ready" until the supervisor has had its turn.
             await asyncio.sleep(0)
 
     async def ensure_connection(self) -> None:
