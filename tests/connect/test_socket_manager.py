@@ -475,3 +475,37 @@ async def test_a_broken_user_store_is_logged_here_and_not_told_there(
             await socket.authenticate({"username": "alice", "password": PASSWORD})
         assert str(users) not in str(caught.value)
         assert str(users) in caplog.text
+
+
+async def test_a_session_that_is_back_before_its_loss_was_noticed_takes_its_seat(
+    server: posewire.Server, member: Member
+) -> None:
+    async with member("bob") as bob:
+        changes: list[str] = []
+        bob.on("room", lambda event: changes.append(event.data["change"].get("reason", "")))
+        config = changed(socket={"url": server.url, "reconnect_attempts": 0})
+        old = SocketManager(config, token=server.issue_token("alice"))
+        new = SocketManager(config, token=server.issue_token("alice"))
+        new._pool._session_id = old._pool._session_id
+        await old.connect()
+        await posewire.RoomManager(old).join_room("studio")
+        await new.connect()
+        await posewire.RoomManager(new).join_room("studio")
+        await eventually(lambda: not old.connected)
+        await eventually(lambda: "reconnected" in changes)
+        assert len(await bob.rooms.get_room_members("studio")) == 2
+        await old.disconnect()
+        await new.disconnect()
+
+
+async def test_a_server_that_drains_lets_nobody_in(server: posewire.Server) -> None:
+    server._draining = True
+    with pytest.raises(ConnectionError, match="the server is shutting down"):
+        await manager(server).connect()
+
+
+async def test_what_comes_from_no_connection_is_refused(server: posewire.Server) -> None:
+    """Events can be under way while their connection is being forgotten."""
+    for answer in (await server._frame("nobody", b"x"), await server._request("room.list", "nobody", {})):
+        assert answer[0] is False
+        assert answer[1]["type"] == "AuthError"

@@ -142,6 +142,9 @@ async def test_bad_arguments_name_what_is_wrong(member: Member) -> None:
             await alice.send_pose(landmarks(), timestamp=float("nan"))
         with pytest.raises(InvalidDataError, match="timestamp -1"):
             await alice.send_pose(landmarks(), timestamp=-1)
+        for stream in ("", "x" * 129, 5):
+            with pytest.raises(InvalidDataError, match="expected a name of 1 to 128 characters"):
+                await alice.send_pose(landmarks(), stream=stream)  # type: ignore[arg-type]
         assert alice.sender.status().waiting == 0
 
 
@@ -242,3 +245,33 @@ async def test_too_many_streams_are_refused_by_the_server_and_counted(member: Me
         await alice.sender.flush()
         assert alice.sender.status().drops == {"refused": 1}
         assert alice.sender.status().sent == 64
+
+
+async def test_an_event_that_can_no_longer_be_sent_says_why(member: Member) -> None:
+    async with member("alice") as alice:
+        await blocked(alice)
+        sending = asyncio.create_task(alice.send_event("wave"))
+        await asyncio.sleep(0)
+        await alice.rooms.leave_room("studio")
+        alice.sender.set_bandwidth_limit(None)
+        with pytest.raises(RoomError, match="not in this room"):
+            await sending
+        assert alice.sender.status().drops == {"refused": 1}
+
+
+async def test_a_stream_that_was_opened_in_another_room_is_opened_anew(member: Member) -> None:
+    async with member("alice") as alice, member("bob") as bob:
+        frames = bob.frames()
+        open_stream = alice.rooms.open_stream
+
+        async def overtaken(kind: Any, name: str) -> int:
+            alice.socket.epoch += 1  # what joining another room does, just now
+            alice.rooms.open_stream = open_stream  # type: ignore[method-assign]
+            return 77
+
+        alice.rooms.open_stream = overtaken  # type: ignore[method-assign]
+        await alice.send_pose(landmarks(0))
+        await alice.sender.flush()
+        assert alice.sender.status().drops == {"disconnected": 1}
+        await alice.send_pose(landmarks(1))
+        assert (points(await next_frame(frames)) == landmarks(1)).all()

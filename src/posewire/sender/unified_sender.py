@@ -13,6 +13,7 @@ from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
 from posewire.errors import ConnectionError, InvalidDataError, PosewireError, QueueFullError, RoomError
 from posewire.flow import QueueItem, SendOutcome, SendQueue, TokenBucket
+from posewire.limits import MAX_NAME_CHARS
 from posewire.monitor import PerformanceMonitor
 from posewire.protocol import AudioChunk, Delivery, Kind, PoseData, to_audio_chunk, to_pose_data
 from posewire.rooms import RoomManager
@@ -114,7 +115,7 @@ class UnifiedSender:
         """
         if data_type not in ("pose", "audio"):
             raise InvalidDataError(f"data_type {data_type!r}: expected 'pose' or 'audio'")
-        item = self._item(data_type, data, priority, stream or data_type, timestamp)
+        item = self._item(data_type, data, priority, data_type if stream is None else stream, timestamp)
         self._check_grant()
         outcome = self._put(item)
         # One turn for the pipeline: a capture loop that awaits nothing else would starve it.
@@ -293,6 +294,8 @@ class UnifiedSender:
     def _item(self, data_type: str, data: Any, priority: int, stream: str, timestamp: float | None) -> QueueItem:
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise InvalidDataError(f"priority {priority!r}: expected a whole number")
+        if not isinstance(stream, str) or not 0 < len(stream) <= MAX_NAME_CHARS:
+            raise InvalidDataError(f"stream {stream!r:.60}: expected a name of 1 to {MAX_NAME_CHARS} characters")
         now = clock.monotonic()
         if data_type == "pose":
             pose: PoseData | AudioChunk = to_pose_data(data)

@@ -80,16 +80,12 @@ class RoomRegistry:
             RoomError: The token is for another room.
         """
         _check_token(connection, request.room)
-        made = request.create and self.create(connection, request.room)
+        if request.create:
+            self.create(connection, request.room)
         room = self.find(request.room)
         if connection.room_id != request.room:
             self._make_way(room, connection)
-            try:
-                self._seat(room, connection, request)
-            except RoomError:
-                if made:
-                    del self.rooms[request.room]
-                raise
+            self._seat(room, connection, request)
         return control.JoinedRoom(number=connection.number, key=room.key, snapshot=room.state.snapshot())
 
     def leave(self, connection: Connection, reason: str) -> None:
