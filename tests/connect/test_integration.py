@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import namedtuple
 from pathlib import Path
 from types import SimpleNamespace
@@ -396,17 +397,38 @@ async def websocket(http: aiohttp.ClientSession, server: posewire.Server) -> aio
     return await http.ws_connect(f"{server.url}/socket.io/?EIO=4&transport=websocket", max_msg_size=0)
 
 
-async def test_bytes_that_are_no_packet_end_the_connection(server: posewire.Server, member: Member) -> None:
+GARBAGE = [b"\xc1", b"\x00" * 100, b"\x92" * 5000, b"\x82\xa4type\x09\xa3nsp\xa1/", b""]
+GARBAGE_TEXT = ["", "g", "\x00", "9", "0", '4["frame"]', "4" + "[" * 50_000, "b!!", "bAAAA", "3" * 1000, "²"]
+
+
+@pytest.mark.parametrize("garbage", [*GARBAGE, *GARBAGE_TEXT], ids=lambda garbage: repr(garbage)[:12])
+async def test_what_is_no_packet_ends_the_connection(
+    server: posewire.Server, member: Member, garbage: bytes | str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with member("alice") as alice, aiohttp.ClientSession() as http:
-        for garbage in (b"\xc1", b"\x00" * 100, b"\x92" * 5000, b"\x82\xa4type\x09\xa3nsp\xa1/"):
-            ws = await websocket(http, server)
-            await ws.receive()
-            await ws.send_bytes(garbage)
-            message = await ws.receive(timeout=10)
-            assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR)
-            await ws.close()
-        assert server.stats().drops["damaged"] == 4
+        ws = await websocket(http, server)
+        await ws.receive()
+        await (ws.send_str(garbage) if isinstance(garbage, str) else ws.send_bytes(garbage))
+        message = await ws.receive(timeout=10)
+        assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.ERROR)
+        await ws.close()
+        assert server.stats().drops["damaged"] == 1
         assert await alice.rooms.list_rooms(), "the others do not notice"
+        assert server._engine is not None
+        await eventually(lambda: server._engine is not None and len(server._engine.eio.sockets) == 1)
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+async def test_the_text_packets_of_engine_io_do_no_harm(server: posewire.Server, member: Member) -> None:
+    async with member("alice") as alice, aiohttp.ClientSession() as http:
+        ws = await websocket(http, server)
+        await ws.receive()
+        for text in ("3", "3probe", "2", "2probe", "6", "5", "1"):
+            await ws.send_str(text)
+        assert await alice.rooms.list_rooms()
+        await ws.close()
+        await eventually(lambda: server._engine is not None and len(server._engine.eio.sockets) == 1)
+        assert server.stats().drops == {}
 
 
 async def test_events_before_connecting_are_not_heard(server: posewire.Server) -> None:

@@ -38,6 +38,9 @@ _library_logger.setLevel(logging.ERROR)
 ENDED = "posewire.ended"
 """Key of a connection's environ: an event that is set when all is over."""
 _FRAMING_BYTES = 1024
+_TEXT_PACKETS = ("1", "2", "3", "5", "6")
+"""engine.io's close, ping, pong, upgrade and noop: all that a client sends as text."""
+_LONGEST_TEXT = 16
 _WS_CLOSE_SECONDS = 1.0
 
 
@@ -62,9 +65,14 @@ class _WebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped lib
         if message.type is WSMsgType.ERROR:
             oversized = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
             self.server.drops["oversized" if oversized else "damaged"] += 1
-        if not isinstance(message.data, bytes | str):
+        data = message.data
+        if isinstance(data, str) and (len(data) > _LONGEST_TEXT or data[:1] not in _TEXT_PACKETS):
+            # engine.io would raise past its own clean-up. Socket.IO's packets are binary here; see docs/wire.md.
+            self.server.drops["damaged"] += 1
+            raise OSError("a text frame that is no packet of engine.io")
+        if not isinstance(data, bytes | str):
             raise OSError("the connection was closed")
-        return message.data
+        return data
 
 
 class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
