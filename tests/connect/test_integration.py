@@ -485,3 +485,27 @@ async def test_health(server: posewire.Server, member: Member) -> None:
         assert response.status == 200
         health = await response.json()
         assert (health["status"], health["connections"], health["rooms"]) == ("ok", 1, 1)
+
+
+async def test_strangers_that_come_and_go_leave_nothing(
+    server: posewire.Server, member: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Connections that end in mid-handshake, before a word, or half open."""
+    assert server._engine is not None
+    eio = server._engine.eio
+    async with member("alice") as alice:
+        request = (
+            b"GET /socket.io/?EIO=4&transport=websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n"
+            b"Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        for sent, read in ((request, 0), (request, 10), (request[:60], 0), (b"\r\n", 0), (b"\x16\x03\x01" * 50, 0)):
+            for _ in range(5):
+                reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+                writer.write(sent)
+                if read:
+                    await reader.read(read)
+                writer.transport.abort()
+        await eventually(lambda: len(eio.sockets) == 1)
+        await eventually(lambda: len(eio.tasks) == 2)  # the service task, and alice's ping
+        assert await alice.rooms.list_rooms()
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]

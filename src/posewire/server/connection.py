@@ -82,9 +82,8 @@ class Connection:
         self._engine.eio.start_background_task(self.close)
 
     def release(self) -> None:
-        """Cancel what the library left running for this connection, now that it is gone."""
+        """Take no more packets of this connection, now that it is gone."""
         self._engine.frame_handlers.pop(self.eio_sid, None)
-        self._engine.eio.release(self._outlet.socket)
 
     async def close(self) -> None:
         """Close after what is queued was sent. Does not wait for it."""

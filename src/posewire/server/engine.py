@@ -47,17 +47,23 @@ _WS_CLOSE_SECONDS = 1.0
 class _WebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped library
     """The driver's WebSocket without permessage-deflate, which costs more than it saves on bodies this small."""
 
-    async def __call__(self, environ: dict[str, Any]) -> web.WebSocketResponse:
+    async def __call__(self, environ: dict[str, Any]) -> web.StreamResponse:
         self._sock = web.WebSocketResponse(
             max_msg_size=self.server.max_http_buffer_size, compress=False, timeout=_WS_CLOSE_SECONDS
         )
-        await self._sock.prepare(environ["aiohttp.request"])
         self.environ = environ
         environ[ENDED] = ended = asyncio.Event()
+        eio_socket = self.handler.__self__
         try:
+            await self._sock.prepare(environ["aiohttp.request"])
             await self.handler(self)
+        except OSError as exc:
+            logger.debug("a client was gone before it was let in: %s", exc)
+            await eio_socket.close(wait=False, abort=True)
+            return web.Response(status=400)
         finally:
             ended.set()
+            self.server.release(eio_socket)
         return self._sock
 
     async def wait(self) -> str | bytes:
