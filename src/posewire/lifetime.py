@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 from collections.abc import Iterator
+
+_owner: contextvars.ContextVar[asyncio.Task[object] | None] = contextvars.ContextVar("posewire.owner", default=None)
+
+
+def own() -> None:
+    """Say that the current task owns all tasks made from here on, whoever makes them."""
+    _owner.set(asyncio.current_task())
 
 
 async def cancel_and_wait(task: asyncio.Task[object]) -> None:
     """Cancel ``task`` and wait until it is over; what it failed with stays in the task.
 
     Waits for as long as the task's clean-up does. When the caller is cancelled meanwhile, it still waits for the
-    task, then obeys.
+    task, then obeys. Called from a task that ``task`` owns (see `own`), an event handler for one, it only cancels: each
+    would wait for the other.
     """
     task.cancel()
+    if _owner.get() is task:
+        return
     ours: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -509,3 +509,48 @@ async def test_strangers_that_come_and_go_leave_nothing(
         await eventually(lambda: len(eio.tasks) == 2)  # the service task, and alice's ping
         assert await alice.rooms.list_rooms()
     assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_headers_that_lie_are_counted_and_harm_nobody(
+    server: posewire.Server, member: Member, version: int
+) -> None:
+    """Impossible times, frame types that the body cannot have, a seal that is none: whatever the member sends."""
+    async with member("alice") as alice, Plain() as plain:
+        await plain.enter(server, "plain")
+        await plain.sio.call("stream.open", {"kind": "pose", "name": "camera"})
+        frames = alice.frames()
+        alice.pose.set_protocol_version(f"v{version}")
+        body = alice.socket.protocol.encode_pose(PoseData(landmarks()), now=0.0)
+
+        async def send(**wrong: Any) -> None:
+            fields: dict[str, Any] = {"frame_type": FrameType.KEY, "ref": 0, "captured_us": 10**15, "sealed": False}
+            header = Header(
+                version=version, kind=Kind.POSE, delivery=Delivery.LATEST, stream=1, member=2, seq=0, **fields | wrong
+            )
+            ok, _ = await plain.sio.call("frame", header.pack() + body)
+            assert ok
+
+        for wrong in ({"frame_type": FrameType.LEAF}, {"frame_type": FrameType.ANCHOR}, {"ref": 3}, {"sealed": True}):
+            await send(**wrong)
+        for captured_us in (0, 1, 2**63, 2**64 - 1):
+            await send(captured_us=captured_us)
+            assert (points(await next_frame(frames)) == landmarks()).all()
+        assert alice.receiver.drops == {"damaged": 4}
+
+
+@pytest.mark.parametrize("name", ["bye", "room", "connect", "disconnect", "reconnect"])
+async def test_a_member_cannot_speak_for_the_server(server: posewire.Server, member: Member, name: str) -> None:
+    heard: list[posewire.Event] = []
+    async with member("alice") as alice, Plain() as plain:
+        await plain.enter(server, "plain")
+        alice.on(name, heard.append)
+        with pytest.raises(DataValidationError, match="the session itself uses this one"):
+            await alice.send_event(name)
+        header = Header(2, Kind.EVENT, Delivery.RELIABLE, FrameType.KEY, 0, 2, 0, 0, 10**15)
+        packed = b"\x00\x92" + bytes([0xA0 | len(name)]) + name.encode() + b"\xc0"
+        ok, _ = await plain.sio.call("frame", header.pack() + packed)
+        assert ok
+        await alice.rooms.list_rooms()
+        assert alice.socket.damaged == 1
+    assert all(event.user_id is None for event in heard)

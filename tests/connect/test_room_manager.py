@@ -278,3 +278,16 @@ async def test_packets_of_nobody_are_counted(member: Member) -> None:
         bob.rooms.state.streams.clear()
         await alice.send_pose(landmarks())
         await eventually(lambda: bob.receiver.drops == {"unknown_stream": 1})
+
+
+async def test_rooms_nobody_joined_are_few_and_go_with_their_maker(server: posewire.Server, member: Member) -> None:
+    async with member("bob") as bob:
+        async with member("alice", None) as alice:
+            for index in range(16):
+                assert await alice.rooms.create_room(f"empty-{index}")
+            with pytest.raises(posewire.ResourceLimitError, match="alice made 16 rooms that nobody is in"):
+                await alice.rooms.create_room("one too many")
+            await bob.rooms.join_room("empty-0")
+            assert await alice.rooms.create_room("now it can be")
+        await eventually(lambda: server.stats().connections == 1)
+        assert [room.room_id for room in await bob.rooms.list_rooms()] == ["empty-0"]

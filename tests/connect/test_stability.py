@@ -223,3 +223,50 @@ async def test_a_part_that_breaks_ends_the_session_with_its_own_error(member: Me
 def test_settings_must_be_settings() -> None:
     with pytest.raises(posewire.ConfigurationError, match=r"expected a posewire\.Config"):
         posewire.connect("http://localhost:1", token="x", config={})  # type: ignore[arg-type]
+
+
+async def test_a_handler_may_end_its_own_session(member: Member) -> None:
+    """Waiting for the end there would wait for the handler itself."""
+    async with member("alice") as alice, member("bob") as bob:
+
+        @bob.on("close")
+        async def close(event: posewire.Event) -> None:
+            await bob.aclose()
+            await asyncio.sleep(3600)
+
+        await alice.send_event("close")
+        async with asyncio.timeout(10):
+            await bob.wait_ended()
+        with pytest.raises(posewire.ConnectionError, match="the session is closed"):
+            await bob.send_pose(landmarks())
+
+
+async def test_a_handler_may_end_its_own_socket(server: posewire.Server) -> None:
+    config = changed(socket={"url": server.url})
+    socket = posewire.SocketManager(config, token=server.issue_token("alice"))
+    closed = asyncio.Event()
+
+    @socket.on("connect")
+    async def close(event: posewire.Event) -> None:
+        try:
+            await socket.disconnect()
+        finally:
+            closed.set()
+
+    await socket.connect()
+    async with asyncio.timeout(10):
+        await closed.wait()
+    await eventually(lambda: server.stats().connections == 0)
+
+
+@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "tab\t", "\x7f", "\x9b31m"])
+async def test_names_that_a_terminal_would_obey_are_refused(server: posewire.Server, member: Member, name: str) -> None:
+    with pytest.raises(posewire.DataValidationError, match="token"):
+        server.issue_token(name)
+    async with member("alice") as alice:
+        with pytest.raises(posewire.RoomError, match="bad room name"):
+            await alice.rooms.create_room(name)
+        with pytest.raises(posewire.InvalidDataError, match="stream"):
+            await alice.send_pose(landmarks(), stream=name)
+        with pytest.raises(posewire.DataValidationError, match=r"stream\.open"):
+            await alice.rooms.open_stream("pose", name)

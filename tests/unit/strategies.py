@@ -25,7 +25,7 @@ T = TypeVar("T")
 characters = st.characters(exclude_categories=["Cs"])
 """All that UTF-8 has a form for: a lone surrogate has none."""
 
-names = st.text(characters, min_size=1, max_size=MAX_NAME_CHARS)
+names = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=MAX_NAME_CHARS)
 """User, room, stream and event names."""
 
 coordinates = st.floats(-1e6, 1e6, width=32)

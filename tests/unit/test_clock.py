@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import runpy
 import time
 from types import SimpleNamespace
 
@@ -24,6 +25,15 @@ def test_now_is_carried_on_by_the_monotonic_clock_alone(monkeypatch: pytest.Monk
     before = clock.now()
     ticks.monotonic = lambda: 1002.5
     assert clock.now() - before == pytest.approx(2.5, abs=1e-6)
+
+
+def test_now_starts_on_the_scale_of_the_wall_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A module of its own, loaded while the machine has been up 1000 s.
+    with monkeypatch.context() as at_start:
+        at_start.setattr(time, "time", lambda: 1.7e9)
+        at_start.setattr(time, "monotonic", lambda: 1000.0)
+        fresh = runpy.run_path(clock.__file__)
+        assert fresh["now"]() == 1.7e9
 
 
 def test_durations_are_those_of_the_monotonic_clock() -> None:

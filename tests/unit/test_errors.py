@@ -176,6 +176,7 @@ def test_words_code_and_fields(
 ) -> None:
     error = cls(*arguments.values())
     assert (str(error), error.message, error.code) == (text, text, code)
+    assert error.args == (text,)
     assert {name: getattr(error, name) for name in attributes} == attributes
     assert isinstance(error, PosewireError)
 
@@ -257,6 +258,11 @@ def test_fields_are_the_arguments_by_name(cls: type[PosewireError], arguments: d
     assert arguments.items() <= cls(*arguments.values()).fields.items()
 
 
+def test_fields_that_were_left_out_have_their_defaults() -> None:
+    assert RoomError("studio").fields == {"room_id": "studio", "message": ""}
+    assert ConnectError("it broke").fields == {"message": "it broke", "code": None}
+
+
 def same(one: PosewireError, other: PosewireError) -> bool:
     return (type(one), str(one), one.message, one.code, one.fields) == (
         type(other),
@@ -292,6 +298,10 @@ def test_over_the_wire(error: PosewireError) -> None:
         (True, True),
         (None, None),
         ("text", "text"),
+        ((1 << 64) - 1, (1 << 64) - 1),
+        (-(1 << 63), -(1 << 63)),
+        (1 << 64, "18446744073709551616"),
+        (-(1 << 63) - 1, "-9223372036854775809"),
         ([1, 2], "[1, 2]"),
         (b"raw", "b'raw'"),
         ({"a": 1}, "{'a': 1}"),

@@ -38,7 +38,9 @@ async def _demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None
     config = Config()  # the demo is the same everywhere, whatever this machine's settings are
     async with serve(config=config) as server, contextlib.AsyncExitStack() as stack:
         if not as_json:
-            Console(stderr=True).print(f"Server at {server.url}, room {ROOM!r}: {', '.join(samples)}", style="dim")
+            Console(stderr=True).print(
+                f"Server at {server.url}, room {ROOM!r}: {', '.join(samples)}", markup=False, style="dim"
+            )
         group = await stack.enter_async_context(_performers())
         for name in samples:
             token = server.issue_token(name, room_id=ROOM)

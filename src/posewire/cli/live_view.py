@@ -101,4 +101,6 @@ class LiveView:
         picture = Text("\n".join(canvas.draw(pose)), style="dim" if stale else "cyan", no_wrap=True)
         text = "\n".join(stream_lines(figures)) if figures is not None else ""
         lines = Text(text, style="dim", no_wrap=True, overflow="ellipsis")
-        return Layout(Panel(Group(picture, lines), title=user + (" (silent)" if stale else ""), border_style="blue"))
+        return Layout(
+            Panel(Group(picture, lines), title=Text(user + (" (silent)" if stale else "")), border_style="blue")
+        )

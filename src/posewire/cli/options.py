@@ -93,7 +93,7 @@ async def session_of(access: Access, role: str, console: Console) -> AsyncIterat
             if clock.monotonic() >= deadline:
                 raise
         if not said:
-            console.print(f"Waiting for {url} …", style="dim")
+            console.print(f"Waiting for {url} …", markup=False, style="dim")
             said = True
         await asyncio.sleep(0.3)
     try:

@@ -70,7 +70,7 @@ async def _send(
             if as_json:
                 click.echo(msgspec.json.format(msgspec.json.encode(sender_figures(session))).decode())
             else:
-                err.print(_line(session), highlight=False)
+                err.print(_line(session), markup=False, highlight=False)
 
 
 async def _play(

@@ -60,6 +60,6 @@ async def _serve(host: str | None, port: int | None) -> None:
             loop.add_signal_handler(number, stop.set)
     console = Console(stderr=True)
     async with start_server(host, config.server.port if port is None else port, config) as server:
-        console.print(f"Listening on {server.url}. Ctrl-C stops.", highlight=False)
+        console.print(f"Listening on {server.url}. Ctrl-C stops.", markup=False, highlight=False)
         await stop.wait()
-        console.print("Stopping: members are told.", style="dim")
+        console.print("Stopping: members are told.", markup=False, style="dim")

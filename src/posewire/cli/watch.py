@@ -54,7 +54,7 @@ async def show(session: Session, title: str, *, seconds: float | None, as_json: 
             click.echo(msgspec.json.format(msgspec.json.encode(figures)).decode())
         elif out.is_terminal:
             for stream in session.receiver.stats():
-                out.print(stream_line(stream), highlight=False)
+                out.print(stream_line(stream), markup=False, highlight=False)
 
 
 async def _pause(session: Session, seconds: float | None) -> None:
@@ -78,5 +78,5 @@ async def _lines(session: Session, out: Console, seconds: float | None, *, quiet
         left = None if left is None else left - step
         if not quiet:
             for stream in session.receiver.stats():
-                out.print(stream_line(stream), highlight=False, soft_wrap=True)
+                out.print(stream_line(stream), markup=False, highlight=False, soft_wrap=True)
     await frames.aclose()

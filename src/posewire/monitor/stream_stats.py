@@ -38,6 +38,8 @@ class StreamStats:
         self._bytes = 0
         self._member = 0
         self._next_seq: int | None = None
+        self._missing: set[int] = set()
+        """Of the numbers that were passed over, those that may still come."""
         self._ages: deque[float] = deque(maxlen=window)
         self._times: deque[float] = deque(maxlen=90)
 
@@ -48,11 +50,15 @@ class StreamStats:
         """
         if member != self._member:
             self._member, self._next_seq = member, None
-        if self._next_seq is not None and seq > self._next_seq:
-            self.lost += seq - self._next_seq
+            self._missing.clear()
         if self._next_seq is None or seq >= self._next_seq:
+            if self._next_seq is not None and seq > self._next_seq:
+                self.lost += seq - self._next_seq
+                recent = range(max(self._next_seq, seq + 1 - _OVERTAKEN), seq)
+                self._missing = {old for old in self._missing if old > seq - _OVERTAKEN}.union(recent)
             self._next_seq = seq + 1
-        elif self.lost and self._next_seq - seq <= _OVERTAKEN:
+        elif seq in self._missing and seq > self._next_seq - 1 - _OVERTAKEN:
+            self._missing.discard(seq)
             self.lost -= 1  # it came after all, overtaken by another
         self.frames += 1
         self._bytes += size

@@ -21,6 +21,8 @@ from posewire.protocol.inflate import inflate
 from posewire.protocol.pose_data import DEFAULT_SKELETON, Landmarks, PoseData
 
 VERSION = "2"
+RESERVED_EVENTS = frozenset({"connect", "disconnect", "reconnect", "bye", "room"})
+"""What a session tells its own handlers; a member must not be able to say it."""
 _RAW, _ZLIB = b"\x00", b"\x01"
 
 
@@ -113,6 +115,8 @@ def encode_event(name: str, data: Any) -> bytes:
     """
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS:
         raise DataValidationError("event name", repr(name), f"expected 1 to {MAX_NAME_CHARS} characters")
+    if name in RESERVED_EVENTS:
+        raise DataValidationError("event name", repr(name), "expected another; the session itself uses this one")
     try:
         body = _RAW + _encode(_Event(name, data))
     except (TypeError, ValueError, OverflowError, RecursionError) as exc:
@@ -131,6 +135,8 @@ def decode_event(body: bytes) -> tuple[str, Any]:
     if len(body) > MAX_EVENT_BYTES:
         raise ProtocolError(VERSION, f"event of {len(body)} bytes is over the limit of {MAX_EVENT_BYTES}")
     event = _unpack(body, _event_decoder)
+    if event.name in RESERVED_EVENTS:
+        raise ProtocolError(VERSION, f"event name {event.name!r} is reserved")
     if not 0 < len(event.name) <= MAX_NAME_CHARS:
         raise ProtocolError(VERSION, f"event name of {len(event.name)} characters")
     return event.name, event.data

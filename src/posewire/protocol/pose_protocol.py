@@ -8,7 +8,7 @@ from typing import Any, Final
 from posewire.errors import DataValidationError, ProtocolError
 from posewire.protocol import body_v1, body_v2
 from posewire.protocol.audio_chunk import AudioChunk
-from posewire.protocol.header import HEADER_BYTES, Header
+from posewire.protocol.header import HEADER_BYTES, FrameType, Header
 from posewire.protocol.inflate import inflate
 from posewire.protocol.landmarks import to_pose_data
 from posewire.protocol.pose_data import PoseData
@@ -81,10 +81,14 @@ class PoseProtocol:
         Raises:
             ProtocolError: The body is not what the header says, or its signature is wrong.
         """
+        _only_plain(header)
         if header.version == 2:
             return body_v2.decode_pose(packet[HEADER_BYTES:], timestamp=timestamp)
         pose = body_v1.decode_pose(packet[HEADER_BYTES:], key=self.signing_key)
-        return PoseData(pose.pose_landmarks, pose.face_landmarks, pose.hand_landmarks, timestamp, pose.skeleton)
+        try:
+            return PoseData(pose.pose_landmarks, pose.face_landmarks, pose.hand_landmarks, timestamp, pose.skeleton)
+        except DataValidationError as exc:
+            raise ProtocolError("1", f"undecodable pose: {exc}") from exc
 
     def encode_audio(self, chunk: AudioChunk) -> bytes:
         """Return the body of ``chunk``."""
@@ -138,6 +142,12 @@ class PoseProtocol:
         return body_v1.pose_from_json(inflate(data, version=body_v1.VERSION))
 
 
+def _only_plain(header: Header) -> None:
+    if header.sealed or header.ref or header.frame_type is not FrameType.KEY:
+        raise ProtocolError(str(header.version), "bodies of versions 1 and 2 are keyframes, and not sealed")
+
+
 def _only_v2(header: Header) -> None:
+    _only_plain(header)
     if header.version != 2:
         raise ProtocolError(str(header.version), f"{header.kind.name.lower()} bodies have version 2")

@@ -18,6 +18,8 @@ from posewire.sockets import SocketManager
 
 logger = logging.getLogger(__name__)
 
+_LATEST = 1e11
+"""Seconds since 1970: the year 5138."""
 _MAX_STATS = 1024
 """Streams that figures are kept of; then the one that started first is forgotten."""
 
@@ -86,8 +88,8 @@ class Receiver:
         if not wanting:
             return
         protocol = self._socket.protocol
-        # A capture time before 1970 on our clock cannot be; the sender's is wrong, and a pose has no such time.
-        safe = max(0.0, timestamp)
+        # Times before 1970 and far ahead cannot be; the sender's clock is wrong, and a pose has no such time.
+        safe = min(max(0.0, timestamp), _LATEST)
         try:
             pose = protocol.decode_pose(header, packet, timestamp=safe) if header.kind is Kind.POSE else None
             audio = protocol.decode_audio(header, packet, timestamp=safe) if header.kind is Kind.AUDIO else None

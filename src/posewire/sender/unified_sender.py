@@ -294,7 +294,7 @@ class UnifiedSender:
     def _item(self, data_type: str, data: Any, priority: int, stream: str, timestamp: float | None) -> QueueItem:
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise InvalidDataError(f"priority {priority!r}: expected a whole number")
-        if not isinstance(stream, str) or not 0 < len(stream) <= MAX_NAME_CHARS:
+        if not isinstance(stream, str) or not 0 < len(stream) <= MAX_NAME_CHARS or not stream.isprintable():
             raise InvalidDataError(f"stream {stream!r:.60}: expected a name of 1 to {MAX_NAME_CHARS} characters")
         now = clock.monotonic()
         if data_type == "pose":

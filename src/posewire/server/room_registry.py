@@ -16,12 +16,17 @@ from posewire.server.engine import outgoing_event
 
 logger = logging.getLogger(__name__)
 
+_MAX_EMPTY_ROOMS = 16
+"""Rooms that one connection may make before anybody is in them."""
+
 
 class Room:
     """A room: its state and the connections of its members."""
 
-    def __init__(self, state: RoomState) -> None:
+    def __init__(self, state: RoomState, maker: Connection) -> None:
         self.state = state
+        self.maker = maker
+        """A room that nobody has joined yet goes with the connection that made it."""
         self.key = secrets.token_bytes(32)
         """Signs v1 bodies; every member gets it."""
         self.connections: dict[str, Connection] = {}
@@ -53,7 +58,11 @@ class RoomRegistry:
             return False
         if len(self.rooms) >= self._config.max_rooms:
             raise ResourceLimitError(f"{len(self.rooms)} rooms are open, the most this server may have")
-        self.rooms[room_id] = Room(RoomState(room_id, capacity=self._config.max_clients, now=self._now()))
+        waiting = sum(room.maker is connection and not room.connections for room in self.rooms.values())
+        if waiting >= _MAX_EMPTY_ROOMS:
+            raise ResourceLimitError(f"{connection.user_id} made {waiting} rooms that nobody is in, the most allowed")
+        state = RoomState(room_id, capacity=self._config.max_clients, now=self._now())
+        self.rooms[room_id] = Room(state, maker=connection)
         return True
 
     def find(self, room_id: str) -> Room:
@@ -99,6 +108,13 @@ class RoomRegistry:
         if not room.connections:
             del self.rooms[room.state.room_id]
         logger.info("room left", extra={"room": room.state.room_id, "user": connection.user_id, "reason": reason})
+
+    def forget(self, connection: Connection) -> None:
+        """Unseat a connection that is gone, and close the rooms it made that nobody is in."""
+        self.leave(connection, "disconnected")
+        for room_id, room in list(self.rooms.items()):
+            if room.maker is connection and not room.connections:
+                del self.rooms[room_id]
 
     def open_stream(self, connection: Connection, request: control.OpenStream) -> int:
         """Return the number of a member's stream, opened if it is not.

@@ -224,7 +224,7 @@ class Server:
     async def _disconnect(self, sid: str, reason: str = "") -> None:
         connection = self._connections.pop(sid, None)
         if connection is not None:
-            self._rooms.leave(connection, "disconnected")
+            self._rooms.forget(connection)
             connection.release()
             logger.info("disconnected", extra={"user": connection.user_id, "sid": sid, "reason": reason})
 

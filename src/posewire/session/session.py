@@ -14,7 +14,7 @@ import msgspec
 from posewire.config import Config, load_config
 from posewire.errors import ConfigurationError, ConnectionError, PosewireError, SecurityError
 from posewire.flow import SendOutcome
-from posewire.lifetime import cancel_and_wait, failure_of
+from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.monitor import PerformanceMonitor
 from posewire.receiver import Receiver, Subscription
 from posewire.rooms import RoomManager
@@ -130,7 +130,10 @@ class Session:
             raise self._failure
 
     async def aclose(self) -> None:
-        """End the session in bounded time: the connection says goodbye, ``frames()`` loops end. Idempotent."""
+        """End the session in bounded time: the connection says goodbye, ``frames()`` loops end. Idempotent.
+
+        From one of the session's own event handlers it only asks for the end and does not wait for it.
+        """
         if self._task is not None:
             await cancel_and_wait(self._task)
 
@@ -148,6 +151,7 @@ class Session:
 
     async def _run(self) -> None:
         # The one supervisor: whatever ends a part ends the session, and is kept for whoever uses it next.
+        own()
         try:
             await self.socket.dial()
             if self._room is not None:

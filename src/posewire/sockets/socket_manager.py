@@ -14,7 +14,7 @@ import msgspec
 from posewire import clock
 from posewire.config import Config, load_config
 from posewire.errors import AuthError, ConnectionError, PosewireError, ProtocolError, RoomError
-from posewire.lifetime import cancel_and_wait, failure_of
+from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.protocol import (
     EVENT_STREAM,
     Delivery,
@@ -359,6 +359,7 @@ class SocketManager:
 
     async def _run(self) -> None:
         """What the manager's own task does when no session runs its loops."""
+        own()
         try:
             async with asyncio.TaskGroup() as group:
                 for name, loop in self.loops().items():

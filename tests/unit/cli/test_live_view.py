@@ -16,7 +16,7 @@ async def test_people_are_drawn_with_their_figures() -> None:
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=100, height=30, _environ={})
     async with posewire.serve(config=CONFIG) as server:
-        tokens = [server.issue_token(name) for name in ("alice", "watcher")]
+        tokens = [server.issue_token(name) for name in ("[red]alice[/]", "watcher")]
         async with (
             posewire.connect(server.url, token=tokens[0], room="studio", config=CONFIG) as alice,
             posewire.connect(server.url, token=tokens[1], room="studio", config=CONFIG) as watcher,
@@ -28,7 +28,7 @@ async def test_people_are_drawn_with_their_figures() -> None:
                 await eventually(lambda: "bytes/frame" in out.getvalue())
             assert view.dropped == 0
     picture = out.getvalue()
-    assert "alice" in picture
+    assert "[red]alice[/]" in picture, "a name is text, not markup"
     assert "2 in the room" in picture
     assert "⠀" in picture
     assert picture.count("\x1b[?1049h") == picture.count("\x1b[?1049l") == 1, "the terminal is as it was"

@@ -138,8 +138,7 @@ def test_variables_that_are_not_settings_are_left_alone() -> None:
 
 def refused(*parts: str, file: str | bytes | None = None, environ: dict[str, str] | None = None, **given: Any) -> str:
     """Load; expect a refusal whose words hold ``parts``."""
-    if file is not None:
-        write(file)
+    write(file or "")
     with pytest.raises(ConfigurationError) as caught:
         load_config(environ=environ or {}, **given)
     for part in parts:
@@ -149,7 +148,7 @@ def refused(*parts: str, file: str | bytes | None = None, environ: dict[str, str
 
 def test_unknown_section() -> None:
     refused("sendr", "unknown section", "sender", "config.yaml", "POSEWIRE_CONFIG", file="sendr: {queue_size: 1}")
-    refused("sendr", "unknown section", "sender", sendr={"queue_size": 1})
+    refused("sendr", "keys queue_size, colour", "sender", sendr={"queue_size": 1, "colour": "red"})
     refused("3", "unknown section", file="3: {queue_size: 1}")
 
 

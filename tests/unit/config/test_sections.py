@@ -150,6 +150,14 @@ def test_config_holds_each_section_under_its_name(cls: type[Section]) -> None:
         Config(**wrong)
 
 
+def test_config_is_frozen_and_by_name_only() -> None:
+    config = Config()
+    with pytest.raises(AttributeError):
+        config.sender = SenderConfig(queue_size=8)  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Config(ConnectionConfig())  # type: ignore[call-arg]
+
+
 def test_config_has_no_other_section() -> None:
     assert list(Config.__struct_fields__) == IDS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import weakref
 from collections import Counter
 from typing import NamedTuple
@@ -232,8 +233,59 @@ def test_cleared_frames_are_counted_and_do_not_come_back() -> None:
     assert queue.put(frame()) is SendOutcome.ACCEPTED
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_a_long_life(seed: int) -> None:
+    """Thousands of steps, now half empty, now full, so that both heaps are cleaned up many times over."""
+    chance = random.Random(seed)
+    queue, model = SendQueue(12), Model(12)
+    for step in range(2000):
+        if step % 50 == 0:
+            taking = chance.choice((0.0, 0.3, 0.9))
+        item = QueueItem(
+            chance.randrange(6),
+            float(chance.randrange(50)),
+            step,
+            kind=chance.choice(list(Kind)),
+            delivery=chance.choice((Delivery.LATEST, Delivery.ORDERED, Delivery.ORDERED, Delivery.RELIABLE)),
+            stream=chance.choice("abc"),
+            expires=chance.choice((None, None, step + 20.0)),
+        )
+        assert queue.put(item) is model.put(item)
+        if chance.random() < taking:
+            assert queue.take(step) is model.take(step)
+        assert (len(queue), queue.drops) == (len(model.waiting), model.drops)
+
+
+def test_the_lowest_priority_goes_after_a_clean_up_too() -> None:
+    queue = SendQueue(20)
+    queue.put(frame(0))
+    middle, lowest = sound(5), sound(3)
+    queue.put(middle)
+    queue.put(lowest)
+    # Sixty replacements of what was lowest of all leave sixty dead entries, and the clean-up two live ones.
+    for index in range(60):
+        queue.put(frame(9, float(index)))
+    for _ in range(18):
+        queue.put(sound(9))
+    assert queue.drops == {"replaced": 60, "queue_full": 1}
+    assert (middle.waiting, lowest.waiting) == (True, False)
+
+
 class _Payload:
     """Something that can be counted while it is alive."""
+
+
+def test_cleared_frames_are_let_go_of() -> None:
+    queue = SendQueue(8)
+    alive: weakref.WeakSet[_Payload] = weakref.WeakSet()
+    for index in range(8):
+        payload = _Payload()
+        alive.add(payload)
+        queue.put(QueueItem(5, float(index), payload, delivery=Delivery.ORDERED))
+    del payload
+    assert len(alive) == 8
+    queue.clear()
+    assert len(alive) == 0
 
 
 @pytest.mark.parametrize("delivery", [Delivery.LATEST, Delivery.ORDERED])

@@ -99,6 +99,17 @@ def test_nothing_is_saved_up_at_the_start() -> None:
     assert bucket.delay(0.0) == pytest.approx(0.1)
 
 
+def test_defaults() -> None:
+    bucket = TokenBucket(1000.0)
+    bucket.charge(0, now=0.0)
+    # 50 ms of the rate are saved up.
+    bucket.charge(150, now=10.0)
+    assert bucket.delay(10.0) == pytest.approx(0.1)
+    late = TokenBucket(1000.0, burst=10.0)
+    late.charge(1500, now=1.0)
+    assert late.delay(1.0) == pytest.approx(0.5)
+
+
 def test_no_limit() -> None:
     bucket = TokenBucket(None, now=0.0)
     assert bucket.rate is None

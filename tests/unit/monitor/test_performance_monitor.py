@@ -76,6 +76,12 @@ def test_fps_is_taken_over_the_window(turn: Clock) -> None:
     assert monitor.metrics().fps == pytest.approx(10)
 
 
+def test_two_sends_are_enough(turn: Clock) -> None:
+    monitor = PerformanceMonitor(clock=turn)
+    send(monitor, turn, 2, gap=0.5)
+    assert monitor.metrics().fps == pytest.approx(2)
+
+
 def test_two_sends_at_one_moment(turn: Clock) -> None:
     monitor = PerformanceMonitor(clock=turn)
     send(monitor, turn, 2, gap=0.0)
@@ -94,6 +100,11 @@ def test_fps_counts_frames_that_left(turn: Clock) -> None:
     monitor = PerformanceMonitor(clock=turn)
     send(monitor, turn, 30, gap=0.1, success=False)
     assert monitor.metrics().fps == 0
+    for _ in range(20):
+        send(monitor, turn, 1, gap=0.1)
+        send(monitor, turn, 1, gap=0.1, success=False)
+    turn.now -= 0.1
+    assert monitor.metrics().fps == pytest.approx(5)
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 10)), max_size=40), st.integers(2, 12))
@@ -174,6 +185,7 @@ def test_history_is_a_copy(turn: Clock) -> None:
 
 
 def test_history_of_one_hour(turn: Clock) -> None:
+    assert HISTORY_SECONDS == 3600
     monitor = PerformanceMonitor(clock=turn)
     for _ in range(5):
         monitor.sample(cpu_usage=0.0, memory_usage=0.0)

@@ -46,6 +46,12 @@ def test_ages_are_of_the_window() -> None:
     assert stats.figures(now=0.0).age_p99 == 1.0
 
 
+def test_figures_are_frozen() -> None:
+    figures = StreamStats("alice", "pose").figures(now=0.0)
+    with pytest.raises(AttributeError):
+        figures.lost = 1  # type: ignore[misc]
+
+
 def test_fps_falls_when_the_stream_stops_and_is_0_at_one_moment() -> None:
     stats = StreamStats("alice", "pose")
     observe(stats, 0)
@@ -97,3 +103,19 @@ def test_a_packet_that_overtook_another_has_not_lost_it() -> None:
     stats = StreamStats("alice", "pose")
     observe(stats, 0, 2, 1, 3)
     assert stats.lost == 0
+
+
+def test_a_repeated_packet_does_not_make_up_for_a_lost_one() -> None:
+    # Once: any old number takes one off what was lost, also one that was never missing.
+    stats = StreamStats("alice", "pose")
+    observe(stats, 0, 2, 2, 3, 0)
+    assert stats.lost == 1
+
+
+@pytest.mark.parametrize(("behind", "lost"), [(64, 99), (65, 100)])
+def test_a_packet_that_is_far_too_late_stays_lost(behind: int, lost: int) -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, 0, 101)
+    assert stats.lost == 100
+    observe(stats, 102 - behind)
+    assert stats.lost == lost

@@ -72,7 +72,7 @@ def test_sample_rates(rate: int) -> None:
     assert AudioChunk(PCM, rate).sample_rate == rate
 
 
-@pytest.mark.parametrize("timestamp", [-1.0, float("nan"), float("inf"), None, "now"])
+@pytest.mark.parametrize("timestamp", [-1.0, float("nan"), float("inf"), None, "now", True, 1e12])
 def test_refused_timestamp(timestamp: Any) -> None:
     refused("timestamp", timestamp=timestamp)
 
@@ -113,6 +113,8 @@ def test_equal_by_value() -> None:
         assert chunk != other
     with pytest.raises(TypeError):
         hash(chunk)
+    with pytest.raises(AttributeError):
+        chunk.sample_rate = 8000  # type: ignore[misc]
 
 
 # to_audio_chunk ------------------------------------------------------------------------------------------------------

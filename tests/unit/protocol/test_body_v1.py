@@ -257,6 +257,11 @@ def test_two_hands_are_read() -> None:
     assert pose_from_json(of_landmarks(MARK, hand_landmarks=f"[{HAND}, {HAND}]")).landmark_count == 43
 
 
+def test_json_up_to_the_limit_is_read() -> None:
+    text = of_landmarks(MARK)
+    assert pose_from_json(text + b" " * (MAX_INFLATED_BYTES - len(text))).landmark_count == 1
+
+
 def test_json_over_the_limit_is_not_even_read() -> None:
     with pytest.raises(ProtocolError, match="over the limit"):
         pose_from_json(b" " * (MAX_INFLATED_BYTES + 1))
@@ -275,7 +280,7 @@ def test_numbers_too_large_for_float32_of_both_signs() -> None:
         pose_from_json(of_landmarks(*marks))
 
 
-@pytest.mark.parametrize("timestamp", ["1e308", "-1e308"])
+@pytest.mark.parametrize("timestamp", ["1e308", "-1e308", "1e12", "-1e-9"])
 def test_a_timestamp_too_large_for_microseconds(timestamp: str) -> None:
     # Once: OverflowError out of _message(): any member can raise it in all receivers, which catch ProtocolErrors.
     with pytest.raises(ProtocolError):

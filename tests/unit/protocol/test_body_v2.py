@@ -290,6 +290,11 @@ def test_refused_event_data(data: Any) -> None:
     assert caught.value.field == "event data"
 
 
+def test_the_longest_event_name() -> None:
+    longest = "é" * MAX_NAME_CHARS
+    assert decode_event(encode_event(longest, 1)) == (longest, 1)
+
+
 def test_events_up_to_the_limit() -> None:
     room = MAX_EVENT_BYTES - len(encode_event("e", bytes(1000))) + 1000
     body = encode_event("e", bytes(room))

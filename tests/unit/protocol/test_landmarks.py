@@ -365,4 +365,15 @@ def test_two_hands_of_one_side() -> None:
     result = Record(hand_landmarks=[marks(LEFT), marks(RIGHT)], handedness=[category("Left"), category("Left")])
     hands = to_pose_data(result).hand_landmarks
     assert hands is not None
-    np.testing.assert_array_equal(hands[0], LEFT)
+    np.testing.assert_array_equal(hands, HANDS)
+
+
+@pytest.mark.parametrize("label", ["Left", "Right"])
+def test_two_hands_of_one_side_keep_the_first_ones_place(label: str) -> None:
+    result = Record(hand_landmarks=[marks(LEFT), marks(RIGHT)], handedness=[category(label), category(label)])
+    check(result, None, None, HANDS if label == "Left" else HANDS[::-1])
+
+
+def test_a_hand_of_another_size_is_refused() -> None:
+    refused(Record(hand_landmarks=[marks(LEFT[:20])]), "hand_landmarks", "shape [20, 4]")
+    refused(Record(left_hand_landmarks=marks(LEFT[:20])), "hand_landmarks", "shape [20, 4]")

@@ -12,7 +12,8 @@ from socketio import packet as sio
 from socketio.msgpack_packet import MsgPackPacket
 
 from posewire.errors import ProtocolError
-from posewire.protocol import SocketIOPacket
+from posewire.limits import MAX_PACKET_BYTES
+from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_frame
 from tests.unit.strategies import bit_flips, damaged, names, plain, unless_refused
 
 namespaces = st.just("/") | names.map(lambda name: f"/{name}")
@@ -160,3 +161,78 @@ def test_one_bit_changed() -> None:
 @example(b"\x82\xa4type\x02\xa4data\x92\xa1a\xc7\x0c\xff" + b"\xff" * 12)  # a timestamp out of range
 def test_damaged_bytes(data: bytes) -> None:
     read(data)
+
+
+# The short way of frames ---------------------------------------------------------------------------------------------
+
+SIZES = [0, 1, 19, 255, 256, 65_535, 65_536, MAX_PACKET_BYTES]
+
+
+def frame_message(packet: Any, **changes: Any) -> bytes:
+    """A frame's message as the `msgpack` package makes it."""
+    return wire(data=["frame", packet], **changes)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_a_wrapped_frame_is_the_same_bytes_as_a_packet(size: int) -> None:
+    packet = bytes(index % 251 for index in range(size))
+    message = wrap_frame(packet)
+    assert message == SocketIOPacket(sio.EVENT, namespace="/", data=["frame", packet]).encode()
+    assert message == MsgPackPacket(sio.EVENT, namespace="/", data=["frame", packet]).encode()
+    assert unwrap_frame(message) == packet
+
+
+@given(st.binary(max_size=600))
+def test_wrapped_and_unwrapped(packet: bytes) -> None:
+    assert unwrap_frame(wrap_frame(packet)) == packet
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        frame_message(b"body", id=3),
+        frame_message(b"body", nsp="/other"),
+        frame_message(b"body", type=sio.ACK),
+        frame_message("text"),
+        frame_message(None),
+        frame_message(["body"]),
+        wire(data=["frame"]),
+        wire(data=["frame", b"one", b"two"]),
+        wire(data=["frames", b"body"]),
+        wire(data=["gesture", b"body"]),
+        msgpack.packb({"nsp": "/", "type": sio.EVENT, "data": ["frame", b"body"]}),
+        b"",
+    ],
+)
+def test_another_message_is_left_to_the_long_way(message: bytes) -> None:
+    assert unwrap_frame(message) is None
+
+
+@pytest.mark.parametrize("size", [0, 4, 255, 256, 65_535, 65_536])
+def test_no_part_of_a_frame_is_a_frame(size: int) -> None:
+    message = wrap_frame(bytes(size))
+    for left_off in range(1, min(len(message), 60)):
+        assert unwrap_frame(message[:-left_off]) is None
+        assert unwrap_frame(message[left_off:]) is None
+        assert unwrap_frame(message[:left_off]) is None
+    assert unwrap_frame(message + b"\0") is None
+    assert unwrap_frame(message + message) is None
+
+
+@settings(max_examples=300)
+@given(damaged(wrap_frame(b"twelve bytes")) | damaged(wrap_frame(bytes(300))))
+def test_the_short_way_finds_nothing_that_the_long_way_would_not(message: bytes) -> None:
+    packet = unwrap_frame(message)
+    if packet is not None:
+        assert fields(SocketIOPacket(encoded_packet=message)) == {
+            "packet_type": sio.EVENT,
+            "data": ["frame", packet],
+            "namespace": "/",
+            "id": None,
+        }
+
+
+def test_one_bit_of_a_frame_changed() -> None:
+    for message in bit_flips(wrap_frame(b"twelve bytes")):
+        packet = unwrap_frame(message)
+        assert packet is None or SocketIOPacket(encoded_packet=message).data == ["frame", packet]
