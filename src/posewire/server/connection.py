@@ -83,7 +83,7 @@ class Connection:
 
     def release(self) -> None:
         """Take no more packets of this connection, now that it is gone."""
-        self._engine.frame_handlers.pop(self.eio_sid, None)
+        self._engine.eio.frame_handlers.pop(self.eio_sid, None)
 
     async def close(self) -> None:
         """Close after what is queued was sent. Does not wait for it."""

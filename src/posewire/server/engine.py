@@ -67,7 +67,15 @@ class _WebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped lib
         return self._sock
 
     async def wait(self) -> str | bytes:
-        message = await self._sock.receive()
+        # Packets are handled here: engine.io makes two tasks for every message this returns.
+        while True:
+            message = await self._sock.receive()
+            handler = self.server.frame_handlers.get(self.handler.__self__.sid)
+            if handler is None or message.type is not WSMsgType.BINARY:
+                break
+            if (packet := unwrap_frame(message.data)) is None:
+                break
+            handler(packet)
         if message.type is WSMsgType.ERROR:
             oversized = getattr(message.data, "code", None) == WSCloseCode.MESSAGE_TOO_BIG
             self.server.drops["oversized" if oversized else "damaged"] += 1
@@ -89,6 +97,8 @@ class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
         # Its own copy: the original is shared by every engine.io server of the process.
         self._async: dict[str, Any] = {**self._async, "websocket": _WebSocket}
         self.tasks: dict[asyncio.Task[Any], Any] = {}
+        self.frame_handlers: dict[str, Callable[[bytes], object]] = {}
+        """Called with the packets of a connection, by its id."""
         self.drops: Counter[str] = Counter()
 
     def start_background_task(
@@ -140,8 +150,6 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
             engineio_logger=_library_logger,
         )
         self.eio.on("message", self._guarded_message)
-        self.frame_handlers: dict[str, Callable[[bytes], object]] = {}
-        """Called with the packets of a connection, by engine.io's id."""
 
     @property
     def drops(self) -> Counter[str]:
@@ -152,11 +160,6 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
         return _EngineIO
 
     async def _guarded_message(self, eio_sid: str, data: Any) -> None:
-        if isinstance(data, bytes) and (packet := unwrap_frame(data)) is not None:
-            handler = self.frame_handlers.get(eio_sid)
-            if handler is not None:
-                handler(packet)
-                return
         try:
             await self._handle_eio_message(eio_sid, data)
         except (ProtocolError, ValueError) as exc:

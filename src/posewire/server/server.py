@@ -218,7 +218,7 @@ class Server:
             self._engine, sid, environ, claims, session_id, queue_limit=self.config.server.recipient_queue
         )
         self._connections[sid] = connection
-        self._engine.frame_handlers[connection.eio_sid] = functools.partial(self._relay.frame, connection)
+        self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self._relay.frame, connection)
         logger.info("connected", extra={"user": claims.sub, "sid": sid})
 
     async def _disconnect(self, sid: str, reason: str = "") -> None:
