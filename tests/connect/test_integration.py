@@ -554,3 +554,41 @@ async def test_a_member_cannot_speak_for_the_server(server: posewire.Server, mem
         await alice.rooms.list_rooms()
         assert alice.socket.damaged == 1
     assert all(event.user_id is None for event in heard)
+
+
+@pytest.mark.parametrize("name", ["connect", "disconnect", "connect_error"])
+async def test_a_client_cannot_call_the_servers_own_handlers(server: posewire.Server, name: str) -> None:
+    async with Plain() as plain:
+        await plain.enter(server, "plain")
+        await plain.sio.emit(name, {})
+        async with asyncio.timeout(10):
+            await plain.gone.wait()
+    await eventually(lambda: server.stats().connections == 0)
+    assert server.stats().drops == {"damaged": 1}
+    assert server._engine is not None
+    await eventually(lambda: server._engine is not None and not server._engine.eio.sockets)
+
+
+async def test_whoever_is_not_let_in_in_time_is_cut() -> None:
+    async with posewire.serve(config=changed(socket={"connect_timeout": 50})) as server:
+        async with aiohttp.ClientSession() as http:
+            ws = await websocket(http, server)
+            await ws.receive()
+            message = await ws.receive(timeout=10)
+            assert message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+            await ws.close()
+        assert server.stats().drops == {"handshake_timeout": 1}
+        token = server.issue_token("alice")
+        async with posewire.connect(server.url, token=token, room="studio", config=CONFIG) as alice:
+            await asyncio.sleep(0.1)  # past the deadline of strangers, which is not hers
+            assert await alice.rooms.list_rooms()
+
+
+async def test_strangers_may_not_be_too_many(server: posewire.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posewire.server.engine._MOST_STRANGERS", 2)
+    async with aiohttp.ClientSession() as http:
+        sockets = [await websocket(http, server) for _ in range(2)]
+        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
+            await websocket(http, server)
+        for ws in sockets:
+            await ws.close()

@@ -509,3 +509,46 @@ async def test_what_comes_from_no_connection_is_refused(server: posewire.Server)
     for answer in (await server._frame("nobody", b"x"), await server._request("room.list", "nobody", {})):
         assert answer[0] is False
         assert answer[1]["type"] == "AuthError"
+
+
+async def test_a_failure_that_was_seen_in_a_loop_is_not_raised_again_and_does_not_grow(
+    server: posewire.Server, member: Member
+) -> None:
+    config = changed(socket={"reconnect_attempts": 0})
+    async with FaultProxy(server.port) as proxy, member("alice", url=proxy.url, config=config) as alice:
+        frames = alice.frames()
+        proxy.cut()
+        with pytest.raises(ConnectionError, match="was lost") as first:
+            await next_frame(frames)
+        for _ in range(5):
+            with pytest.raises(ConnectionError, match="was lost") as again:
+                await alice.send_pose(landmarks())
+        assert again.value is not first.value
+        assert len(again.traceback) < 10
+
+
+async def test_a_provider_that_hangs_is_not_waited_for(server: posewire.Server) -> None:
+    async def provider() -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    socket = SocketManager(changed(socket={"url": server.url, "connect_timeout": 50}), token=provider)
+    with pytest.raises(ConnectionError, match="gave no token within"):
+        await socket.connect()
+
+
+async def test_arguments_of_the_wrong_kind(server: posewire.Server) -> None:
+    with pytest.raises(AuthError, match=r"expected \{'username'"):
+        posewire.connect(server.url, credentials="user:password", config=CONFIG)  # type: ignore[arg-type]
+    with pytest.raises(posewire.ConfigurationError, match=r"expected a posewire\.Config"):
+        posewire.serve(config={})  # type: ignore[arg-type]
+    with pytest.raises(posewire.ConfigurationError, match="host=3"):
+        posewire.serve(host=3, config=CONFIG)  # type: ignore[arg-type]
+
+
+async def test_a_server_does_not_start_with_a_broken_file_of_users(tmp_path: Path) -> None:
+    users = tmp_path / "users.json"
+    users.write_text("{")
+    with pytest.raises(posewire.ConfigurationError, match=r"server\.users_file"):
+        async with posewire.serve(config=changed(server={"users_file": str(users)})):
+            pass

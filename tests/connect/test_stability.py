@@ -177,7 +177,7 @@ async def test_a_server_process_drains_on_a_signal(tmp_path: Path, number: signa
                 process.send_signal(number)
                 await session.wait_ended()
         rest = (await process.stderr.read()).decode()
-        assert await process.wait() == 0
+        assert await process.wait() == (130 if number is signal.SIGINT else 0)
     assert "Traceback" not in rest
 
 

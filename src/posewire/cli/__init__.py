@@ -9,6 +9,8 @@ def main() -> None:
     """Run the command line; needs the extra ``cli``."""
     try:
         from posewire.cli.app import run_cli
+    except KeyboardInterrupt:
+        sys.exit(130)  # while the imports run
     except ImportError as exc:
         if exc.name not in ("click", "rich"):
             raise

@@ -21,7 +21,7 @@ ROOM = "studio"
 
 
 @click.command(epilog="Example:  posewire demo --seconds 5 --json")
-@click.option("--seconds", default=20.0, show_default=True, help="Stop after this time.")
+@click.option("--seconds", default=20.0, show_default=True, type=click.FloatRange(0.1), help="Stop after this time.")
 @click.option(
     "--sample", "samples", multiple=True, type=click.Choice(sorted(SAMPLES)), help="Who moves; may be repeated."
 )
@@ -31,7 +31,7 @@ def demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None:
 
     Everything runs in this process, but over real connections: what you see went through the server.
     """
-    run(_demo(seconds, samples or ("jump", "signing"), as_json))
+    run(_demo(seconds, tuple(dict.fromkeys(samples)) or ("jump", "signing"), as_json))
 
 
 async def _demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None:

@@ -14,7 +14,7 @@ def stream_figures(figures: StreamFigures, dropped: int = 0) -> dict[str, Any]:
         "user": figures.user_id,
         "stream": figures.stream,
         "frames": figures.frames,
-        "fps": round(figures.fps, 1),
+        "fps": round(figures.mean_fps, 1),
         "age_ms": {
             "p50": round(figures.age_p50 * 1e3, 2),
             "p95": round(figures.age_p95 * 1e3, 2),

@@ -40,12 +40,12 @@ def send(
     as_json: bool,
     **access: Any,
 ) -> None:
-    r"""Send SOURCE to a room, each frame at its time.
+    """Send SOURCE to a room, each frame at its time.
 
     \b
     SOURCE is a sample (jump, signing, squats), 'synthetic', or an .npz file of
     landmarks [T, N, 4] with timestamps [T] or fps.
-    """
+    """  # noqa: D301  # click reads the \b
     run(_send(Access(**access), source, stream, fps, once=once, seconds=seconds, as_json=as_json))
 
 

@@ -54,12 +54,21 @@ async def _serve(host: str | None, port: int | None) -> None:
     users = str(users_file(config))
     config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, users_file=users))
     stop = asyncio.Event()
+    interrupted = False
+
+    def interrupt() -> None:
+        nonlocal interrupted
+        interrupted = True
+        stop.set()
+
     loop = asyncio.get_running_loop()
     with contextlib.suppress(NotImplementedError):
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGTERM, stop.set)
+        loop.add_signal_handler(signal.SIGINT, interrupt)
     console = Console(stderr=True)
     async with start_server(host, config.server.port if port is None else port, config) as server:
         console.print(f"Listening on {server.url}. Ctrl-C stops.", markup=False, highlight=False)
         await stop.wait()
         console.print("Stopping: members are told.", markup=False, style="dim")
+    if interrupted:
+        raise KeyboardInterrupt

@@ -134,6 +134,8 @@ def decode_event(body: bytes) -> tuple[str, Any]:
     """
     if len(body) > MAX_EVENT_BYTES:
         raise ProtocolError(VERSION, f"event of {len(body)} bytes is over the limit of {MAX_EVENT_BYTES}")
+    if body[:1] != _RAW:
+        raise ProtocolError(VERSION, "events are not compressed")
     event = _unpack(body, _event_decoder)
     if event.name in RESERVED_EVENTS:
         raise ProtocolError(VERSION, f"event name {event.name!r} is reserved")

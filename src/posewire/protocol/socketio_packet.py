@@ -22,6 +22,8 @@ class _Wire(msgspec.Struct, gc=False):
 
 
 _TYPES = (packet.CONNECT, packet.DISCONNECT, packet.EVENT, packet.ACK, packet.CONNECT_ERROR)
+_RESERVED = frozenset({"connect", "disconnect", "connect_error"})
+"""python-socketio would call the handlers of the connection itself."""
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(_Wire)
 
@@ -58,6 +60,8 @@ class SocketIOPacket(packet.Packet):  # type: ignore[misc]  # python-socketio is
             raise ProtocolError("socket.io", f"arguments are {type(wire.data).__name__}, expected a list")
         if wire.type == packet.EVENT and not (wire.data and isinstance(wire.data[0], str)):
             raise ProtocolError("socket.io", "event without a name")
+        if wire.type == packet.EVENT and wire.data[0] in _RESERVED:
+            raise ProtocolError("socket.io", f"event name {wire.data[0]!r} is reserved")
         self.packet_type, self.data, self.id, self.namespace = wire.type, wire.data, wire.id, wire.nsp
 
 

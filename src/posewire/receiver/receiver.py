@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import weakref
 from collections import Counter
+from collections.abc import Callable
 
 from posewire import clock
 from posewire.config import ReceiverConfig
@@ -44,7 +45,7 @@ class Receiver:
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._stats: dict[tuple[str, str], StreamStats] = {}
         self._ended = False
-        self._failure: BaseException | None = None
+        self._failure: Callable[[], BaseException] | None = None
         socket.on_packet(Kind.POSE, self._packet)
         socket.on_packet(Kind.AUDIO, self._packet)
 
@@ -69,8 +70,8 @@ class Receiver:
         now = clock.monotonic()
         return [stats.figures(now=now) for stats in self._stats.values()]
 
-    def end(self, failure: BaseException | None = None) -> None:
-        """End every subscription, with ``failure`` when there was one."""
+    def end(self, failure: Callable[[], BaseException] | None = None) -> None:
+        """End every subscription, with what ``failure`` makes when there was one."""
         self._ended = True
         self._failure = failure
         for subscription in list(self._subscriptions):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Self
 
 import msgspec
@@ -48,7 +49,7 @@ class Subscription:
         self._waiting: deque[Received] = deque(maxlen=size)
         self._changed = asyncio.Event()
         self._ended = False
-        self._failure: BaseException | None = None
+        self._failure: Callable[[], BaseException] | None = None
 
     def wants(self, kind: FrameKind, user_id: str, stream: str) -> bool:
         """Return whether a frame is for this loop."""
@@ -62,8 +63,8 @@ class Subscription:
         self._waiting.append(received)
         self._changed.set()
 
-    def end(self, failure: BaseException | None = None) -> None:
-        """Deliver what waits, then stop, or raise ``failure``."""
+    def end(self, failure: Callable[[], BaseException] | None = None) -> None:
+        """Deliver what waits, then stop, or raise what ``failure`` makes."""
         if not self._ended:
             self._ended = True
             self._failure = failure
@@ -76,7 +77,7 @@ class Subscription:
         while not self._waiting:
             if self._ended:
                 if self._failure is not None:
-                    raise self._failure
+                    raise self._failure()
                 raise StopAsyncIteration
             self._changed.clear()
             await self._changed.wait()

@@ -41,6 +41,8 @@ _FRAMING_BYTES = 1024
 _TEXT_PACKETS = ("1", "2", "3", "5", "6")
 """engine.io's close, ping, pong, upgrade and noop: all that a client sends as text."""
 _LONGEST_TEXT = 16
+_MOST_STRANGERS = 256
+"""Connections that may be in mid-handshake at once."""
 _WS_CLOSE_SECONDS = 1.0
 
 
@@ -54,17 +56,28 @@ class _WebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped lib
         self.environ = environ
         environ[ENDED] = ended = asyncio.Event()
         eio_socket = self.handler.__self__
+        request = environ["aiohttp.request"]
+        deadline = asyncio.get_running_loop().call_later(self.server.handshake_seconds, self._end_stranger, request)
         try:
-            await self._sock.prepare(environ["aiohttp.request"])
+            if len(self.server.sockets) - len(self.server.frame_handlers) > _MOST_STRANGERS:
+                raise ConnectionRefusedError("too many connections that are not let in yet")
+            await self._sock.prepare(request)
             await self.handler(self)
         except OSError as exc:
-            logger.debug("a client was gone before it was let in: %s", exc)
+            logger.debug("a client was not let in: %s", exc)
             await eio_socket.close(wait=False, abort=True)
-            return web.Response(status=400)
+            return web.Response(status=503)
         finally:
+            deadline.cancel()
             ended.set()
             self.server.release(eio_socket)
         return self._sock
+
+    def _end_stranger(self, request: web.BaseRequest) -> None:
+        """Cut a connection that has not been let in by now."""
+        if self.handler.__self__.sid not in self.server.frame_handlers:
+            self.server.drops["handshake_timeout"] += 1
+            cut(request)
 
     async def wait(self) -> str | bytes:
         # Packets are handled here: engine.io makes two tasks for every message this returns.
@@ -98,7 +111,8 @@ class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
         self._async: dict[str, Any] = {**self._async, "websocket": _WebSocket}
         self.tasks: dict[asyncio.Task[Any], Any] = {}
         self.frame_handlers: dict[str, Callable[[bytes], object]] = {}
-        """Called with the packets of a connection, by its id."""
+        """Called with the packets of a connection, by its id; a connection that was let in has one."""
+        self.handshake_seconds = 10.0
         self.drops: Counter[str] = Counter()
 
     def start_background_task(
@@ -150,6 +164,7 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
             engineio_logger=_library_logger,
         )
         self.eio.on("message", self._guarded_message)
+        self.eio.handshake_seconds = config.socket.connect_timeout / 1000
 
     @property
     def drops(self) -> Counter[str]:

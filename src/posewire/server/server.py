@@ -89,7 +89,9 @@ class Server:
 
         Raises:
             ConnectionError: The port is in use, or the address is not ours.
+            ConfigurationError: The file of users cannot be read.
         """
+        await self.users.names()
         self._engine = engine = Engine(self.config)
         engine.on("connect", self._connect)
         engine.on("disconnect", self._disconnect)
@@ -262,6 +264,10 @@ def serve(host: str | None = None, port: int | None = None, config: Config | Non
         ConfigurationError: A setting is wrong, or no secret for an address that is not loopback.
     """
     config = load_config() if config is None else config
+    if not isinstance(config, Config):
+        raise ConfigurationError("config", type(config).__name__, "expected a posewire.Config or None")
+    if host is not None and not isinstance(host, str):
+        raise ConfigurationError("host", host, "expected a name or an address")
     if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65_535):
         raise ConfigurationError("port", port, "expected 0 to 65535")
     return Server(host or "127.0.0.1", port or 0, config)

@@ -62,7 +62,7 @@ class UserStore:
         _check_name(name)
         await self._read()
         if name in self._users:
-            raise DataValidationError("user", repr(name), "expected a name that is not taken; see 'user passwd'")
+            raise DataValidationError("user", repr(name), "expected a name that is not taken")
         await self._set(name, password)
 
     async def set_password(self, name: str, password: str) -> None:

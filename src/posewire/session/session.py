@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import contextvars
+import copy
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self, TypeVar, overload
@@ -12,7 +13,7 @@ from typing import Any, Final, Self, TypeVar, overload
 import msgspec
 
 from posewire.config import Config, load_config
-from posewire.errors import ConfigurationError, ConnectionError, PosewireError, SecurityError
+from posewire.errors import ConfigurationError, ConnectionError, PosewireError, RoomError, SecurityError
 from posewire.flow import SendOutcome
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.monitor import PerformanceMonitor
@@ -146,8 +147,7 @@ class Session:
         if self._task is not None:
             await asyncio.wait([self._task])
             if self._failure is not None:
-                self._failure_seen = True
-                raise self._failure
+                raise self._seen_failure()
 
     async def _run(self) -> None:
         # The one supervisor: whatever ends a part ends the session, and is kept for whoever uses it next.
@@ -173,14 +173,20 @@ class Session:
         finally:
             if self._failure is not None:
                 logger.info("session ended: %s", self._failure)
-            self.receiver.end(self._failure)
+            self.receiver.end(self._seen_failure if self._failure is not None else None)
             await self.socket.hang_up()
+
+    def _seen_failure(self) -> BaseException:
+        """Return what ended the session, for somebody who will raise it."""
+        assert self._failure is not None
+        self._failure_seen = True
+        # A copy: an exception that is raised again and again grows a traceback without end.
+        return copy.copy(self._failure) if isinstance(self._failure, PosewireError) else self._failure
 
     def _check(self) -> None:
         """Raise what ended the session; every public call begins here."""
         if self._failure is not None:
-            self._failure_seen = True
-            raise self._failure
+            raise self._seen_failure()
         if self._task is None:
             raise ConnectionError("the session is not open; use it with 'async with'")
         if self._task.done():
@@ -265,7 +271,15 @@ class Session:
             kind: ``pose`` or ``audio``.
             user_id: Only of this member.
             stream: Only of this stream.
+
+        Raises:
+            RoomError: We may not subscribe in this room.
+            InvalidDataError: No such kind.
         """
+        state = self.rooms.state
+        member = state.members.get(self.user_id) if state is not None else None
+        if state is not None and member is not None and not member.subscribe:
+            raise RoomError(state.room_id, f"{member.id} may not subscribe here")
         return self.receiver.subscribe(kind, user_id, stream)
 
     @overload
@@ -273,7 +287,10 @@ class Session:
     @overload
     def on(self, event: str, handler: None = None) -> Callable[[_H], _H]: ...
     def on(self, event: str, handler: Any = None) -> Any:
-        """Call ``handler(Event)``, sync or async, on every ``event`` of the others; see `SocketManager.on`."""
+        """Call ``handler(Event)``, sync or async, on every ``event`` of the others; see `SocketManager.on`.
+
+        Handlers run one after the other, in the order of the events: one that takes long holds up the next.
+        """
         return self.socket.on(event, handler)
 
     # Figures ---------------------------------------------------------------------------------------------------------

@@ -151,14 +151,22 @@ class PoolSupervisor:
     async def _open_with_token(self, source: TokenSource) -> Lane:
         lane = self._new_lane()
         try:
-            await lane.open(await source.get(), self._session_id)
+            await lane.open(await self._token(source), self._session_id)
         except AuthError:
             if not source.renewable:
                 raise
             # It may have expired since it was made; one fresh one is worth a try.
             lane = self._new_lane()
-            await lane.open(await source.get(fresh=True), self._session_id)
+            await lane.open(await self._token(source, fresh=True), self._session_id)
         return lane
+
+    async def _token(self, source: TokenSource, *, fresh: bool = False) -> str:
+        seconds = self._config.connect_timeout / 1000
+        try:
+            async with asyncio.timeout(seconds):
+                return await source.get(fresh=fresh)
+        except TimeoutError:
+            raise ConnectionError(f"the token provider gave no token within {seconds:g} s") from None
 
     def _new_lane(self) -> Lane:
         return Lane(self.url, self._config, on_frame=self._on_frame, on_event=self._on_event)

@@ -33,6 +33,8 @@ class TokenSource:
         credentials: Mapping[str, str] | None = None,
         timeout: float = 5.0,
     ) -> None:
+        if credentials is not None and not isinstance(credentials, Mapping):
+            raise AuthError("?", "credentials: expected {'username': …, 'password': …}")
         if credentials is not None and "token" in credentials:
             token = credentials["token"]
             credentials = None

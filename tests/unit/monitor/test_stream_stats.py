@@ -21,6 +21,7 @@ def test_before_the_first_packet() -> None:
         frames=0,
         lost=0,
         fps=0.0,
+        mean_fps=0.0,
         bytes_per_frame=0.0,
         age_p50=0.0,
         age_p95=0.0,
@@ -119,3 +120,16 @@ def test_a_packet_that_is_far_too_late_stays_lost(behind: int, lost: int) -> Non
     assert stats.lost == 100
     observe(stats, 102 - behind)
     assert stats.lost == lost
+
+
+def test_mean_rate_outlives_the_stream_and_lies_do_not_count() -> None:
+    stats = StreamStats("alice", "pose")
+    for index in range(11):
+        stats.observe(now=index / 10, age=0.01, size=1, seq=index)
+    figures = stats.figures(now=100.0)
+    assert figures.mean_fps == pytest.approx(10)
+    assert figures.fps < 1
+    for age in (1.8e9, -7e9):
+        stats.observe(now=1.1, age=age, size=1, seq=2**32 - 1)
+    assert stats.figures(now=2.0).age_p99 == pytest.approx(0.01)
+    assert stats.lost == 0
