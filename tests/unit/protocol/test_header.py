@@ -52,6 +52,13 @@ def test_every_version_and_flag(version: int, sealed: bool) -> None:
     assert len(seen) == 27
 
 
+def test_frozen_and_unsealed_unless_it_says_so() -> None:
+    header = Header(1, Kind.POSE, Delivery.LATEST, FrameType.KEY, 1, 1, 0, 0, 0)
+    assert header.sealed is False
+    with pytest.raises(AttributeError):
+        header.seq = 1  # type: ignore[misc]
+
+
 @given(headers, st.integers(0, HEADER_BYTES - 1))
 def test_cut_short(header: Header, size: int) -> None:
     with pytest.raises(ProtocolError, match=f"packet of {size} bytes is shorter than its header"):

@@ -101,6 +101,9 @@ def test_no_numbers(value: Any) -> None:
 
 def test_a_refused_value_is_quoted_briefly() -> None:
     with pytest.raises(DataValidationError) as caught:
+        PoseData("x" * 58)  # type: ignore[arg-type]
+    assert caught.value.value == repr("x" * 58)
+    with pytest.raises(DataValidationError) as caught:
         PoseData(["x" * 1000])  # type: ignore[arg-type]
     assert len(caught.value.value) == 60
     assert caught.value.value.endswith("...")
@@ -109,6 +112,16 @@ def test_a_refused_value_is_quoted_briefly() -> None:
 @pytest.mark.parametrize("skeleton", ["", "x" * (MAX_NAME_CHARS + 1), None, 33, b"mocap"])
 def test_skeleton_is_a_name(skeleton: Any) -> None:
     refused("skeleton", "1 to 128 characters", pose_landmarks=BODY, skeleton=skeleton)
+
+
+@pytest.mark.parametrize("skeleton", ["x", "x" * MAX_NAME_CHARS, "é", "\ud7ff", "\ue000", "\U0001f57a"])
+def test_names_of_skeletons(skeleton: str) -> None:
+    assert PoseData(BODY, skeleton=skeleton).skeleton == skeleton
+
+
+@pytest.mark.parametrize("surrogate", ["\ud800", "x\udbff", "\udc00x", "\udfff"])
+def test_no_surrogate_is_part_of_a_name(surrogate: str) -> None:
+    refused("skeleton", pose_landmarks=BODY, skeleton=surrogate)
 
 
 def test_skeleton_can_be_written_in_utf_8() -> None:

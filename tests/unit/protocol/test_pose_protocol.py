@@ -111,6 +111,11 @@ def test_a_packet_without_a_body(version: int) -> None:
         protocol().decode_pose(header(version), header(version).pack(), timestamp=1.0)
 
 
+def test_defaults() -> None:
+    door = PoseProtocol()
+    assert (door.compression_level, door.compression_threshold, door.version, door.signing_key) == (6, 1024, "v2", b"")
+
+
 @pytest.mark.parametrize("level", range(10))
 def test_levels(level: int) -> None:
     assert PoseProtocol(level).compression_level == level
