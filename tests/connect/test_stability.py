@@ -259,7 +259,7 @@ async def test_a_handler_may_end_its_own_socket(server: posewire.Server) -> None
     await eventually(lambda: server.stats().connections == 0)
 
 
-@pytest.mark.parametrize("name", ["a\nb", "\x1b[2J", "tab\t", "\x7f", "\x9b31m"])
+@pytest.mark.parametrize("name", ["a\nb", "a\n", "\x1b[2J", "tab\t", "\x7f", "\x9b31m"])
 async def test_names_that_a_terminal_would_obey_are_refused(server: posewire.Server, member: Member, name: str) -> None:
     with pytest.raises(posewire.DataValidationError, match="token"):
         server.issue_token(name)

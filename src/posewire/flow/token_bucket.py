@@ -31,7 +31,7 @@ class TokenBucket:
         return self._rate
 
     def set_rate(self, rate: float | None, *, now: float) -> None:
-        """Change the rate; what is owed or saved stays, what is saved over the new burst goes."""
+        """Change the rate. What is owed or saved stays, up to the new burst; without a limit nothing is owed."""
         self._settle(now)
         self._rate = rate
         if rate is None:

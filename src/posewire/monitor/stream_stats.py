@@ -64,8 +64,9 @@ class StreamStats:
         if self._next_seq is None or seq >= self._next_seq:
             if self._next_seq is not None and seq > self._next_seq:
                 gap = seq - self._next_seq
-                self.lost += gap if gap < _JUMP else 0
-                recent = range(max(self._next_seq, seq + 1 - _OVERTAKEN), seq)
+                counted = gap < _JUMP
+                self.lost += gap if counted else 0
+                recent = range(max(self._next_seq, seq + 1 - _OVERTAKEN), seq if counted else 0)
                 self._missing = {old for old in self._missing if old > seq - _OVERTAKEN}.union(recent)
             self._next_seq = seq + 1
         elif seq in self._missing and seq > self._next_seq - 1 - _OVERTAKEN:

@@ -15,7 +15,7 @@ from posewire.errors import DataValidationError
 from posewire.limits import MAX_NAME_CHARS
 
 # No control characters: names end up in logs and on terminals, which would obey them.
-Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
 Role = Literal["host", "member"]
 StreamKind = Literal["pose", "audio"]
 

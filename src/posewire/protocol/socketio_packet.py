@@ -22,8 +22,8 @@ class _Wire(msgspec.Struct, gc=False):
 
 
 _TYPES = (packet.CONNECT, packet.DISCONNECT, packet.EVENT, packet.ACK, packet.CONNECT_ERROR)
-_RESERVED = frozenset({"connect", "disconnect", "connect_error"})
-"""python-socketio would call the handlers of the connection itself."""
+_RESERVED = frozenset({"connect", "disconnect", "connect_error", "__disconnect_final", "*"})
+"""python-socketio would call the handlers of the connection itself, or the catch-all without the event's name."""
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(_Wire)
 

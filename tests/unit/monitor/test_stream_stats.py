@@ -133,3 +133,9 @@ def test_mean_rate_outlives_the_stream_and_lies_do_not_count() -> None:
         stats.observe(now=1.1, age=age, size=1, seq=2**32 - 1)
     assert stats.figures(now=2.0).age_p99 == pytest.approx(0.01)
     assert stats.lost == 0
+
+
+def test_a_packet_out_of_a_jump_takes_nothing_off() -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, 0, 200_000, 199_999)
+    assert stats.lost == 0

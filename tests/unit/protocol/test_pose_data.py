@@ -287,3 +287,7 @@ def test_unequal_when_anything_differs(part: str) -> None:
     ):
         assert pose != other
     assert pose != "pose"
+
+
+def test_a_timestamp_that_python_does_not_write_out() -> None:
+    refused("timestamp", pose_landmarks=BODY, timestamp=10**5000)
