@@ -5,7 +5,7 @@ PosewireError  (alias BaseError)                 message, code
 │   ├── RoomError                                room_id, detail
 │   │   ├── RoomNotFoundError                    room_id
 │   │   └── RoomFullError                        room_id, capacity
-│   ├── ProtocolError      (also ValueError)     version, detail     a peer sent bytes we refuse
+│   ├── ProtocolError      (also ValueError)     version, detail, reason     a peer sent bytes we refuse
 │   ├── AuthError                                user_id, reason
 │   ├── SecurityError                            threat, details
 │   ├── SynchronizationError                     component, offset (ms)
@@ -144,14 +144,18 @@ class RoomFullError(RoomError):
 
 
 class ProtocolError(ConnectError, ValueError):
-    """Bytes that are not what the protocol says; the only error that decoding can raise."""
+    """Bytes that are not what the protocol says; the only error that decoding can raise.
+
+    ``reason`` is the word a receiver counts it under.
+    """
 
     default_code = 422
 
-    def __init__(self, version: str, message: str = "") -> None:
+    def __init__(self, version: str, message: str = "", reason: str = "damaged") -> None:
         super().__init__(f"Protocol error [v{version}]: {message}")
         self.version = version
         self.detail = message
+        self.reason = reason
 
 
 class AuthError(ConnectError):

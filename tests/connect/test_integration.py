@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import namedtuple
 from pathlib import Path
@@ -15,9 +16,9 @@ import pytest
 import socketio
 
 import posewire
-from posewire import AudioChunk, DataValidationError, PoseData
+from posewire import AudioChunk, DataValidationError, PoseData, clock
 from posewire.limits import MAX_PACKET_BYTES
-from posewire.protocol import Delivery, FrameType, Header, Kind, unpack_header
+from posewire.protocol import Delivery, FrameType, Header, Kind, Seal, unpack_header
 from posewire.recording import load_recording
 from posewire.sources import SAMPLES, sample_path
 from posewire.testing import generate_test_audio, generate_test_pose
@@ -37,11 +38,12 @@ async def test_recordings_arrive_equal_in_order_and_whole(member: Member, path: 
     """Every frame in v2; in v1, which is slow, frames all over the recording."""
     recording = load_recording(path)
     config = changed(sender={"protocol_version": version}, receiver={"queue_size": 10_000})
+    start = clock.now() - 10 if version == "v1" else 1000.0  # v1 is signed within 30 s of capture
     indices = range(0, len(recording), max(1, len(recording) // (40 if version == "v1" else 300)))
     async with member("alice", config=config) as alice, member("bob", config=config) as bob:
         frames = bob.frames()
         for index in indices:
-            await alice.send_pose(recording.pose(index), timestamp=1000.0 + index)
+            await alice.send_pose(recording.pose(index), timestamp=start + index / 1000)
             await alice.sender.flush()  # latest wins: the next would replace one that still waits
         for number, index in enumerate(indices):
             frame = await next_frame(frames)
@@ -50,7 +52,7 @@ async def test_recordings_arrive_equal_in_order_and_whole(member: Member, path: 
             assert frame.pose == PoseData(
                 sent.pose_landmarks, sent.face_landmarks, sent.hand_landmarks, frame.timestamp, sent.skeleton
             )
-            assert frame.timestamp == pytest.approx(1000.0 + index, abs=0.5)
+            assert frame.timestamp == pytest.approx(start + index / 1000, abs=0.0005)
         assert frames.dropped == 0
         assert alice.sender.status().drops == {}
 
@@ -233,11 +235,6 @@ async def test_bad_sound_is_refused(member: Member, pcm: Any, message: str) -> N
             await alice.send_audio(pcm)
 
 
-async def test_sealed_rooms_are_refused_rather_than_left_open() -> None:
-    with pytest.raises(posewire.SecurityError, match="the key would protect nothing"):
-        posewire.connect("http://localhost:1", token="x", room_key=b"k" * 32, config=CONFIG)
-
-
 async def test_plain_text_off_this_machine_is_refused() -> None:
     with pytest.raises(posewire.SecurityError, match="not loopback and not https"):
         async with posewire.connect("http://10.0.0.1:1", token="x", config=CONFIG):
@@ -287,10 +284,11 @@ async def test_a_plain_client_joins_and_gets_the_frames(server: posewire.Server,
         header = unpack_header(plain.packets[0])
         stream = next(update["change"]["stream"] for update in plain.rooms if update["change"]["type"] == "stream")
         assert (header.member, header.stream) == (stream["member"], stream["number"]) == (1, 1)
-        # The body of version 2 by hand, as docs/wire.md tells it.
+        # The body of version 2 by hand, as docs/wire.md tells it; 8 bytes of MAC behind it.
         import msgpack
 
-        flag, body = plain.packets[0][19], plain.packets[0][20:]
+        assert header.seal is Seal.MAC
+        flag, body = plain.packets[0][19], plain.packets[0][20:-8]
         assert flag == 0
         pose, face, hands, skeleton = msgpack.unpackb(body)
         assert (face, hands, skeleton) == (None, None, "mediapipe33")
@@ -332,7 +330,7 @@ async def test_bad_packets_are_counted_and_answered(server: posewire.Server, mem
             (good[:10], "ProtocolError", "shorter than its header"),
             (b"\xff" * 40, "ProtocolError", "unknown format"),
             (b"\x19" + good[1:], "ProtocolError", "body version 9"),
-            (good[:1] + b"\x80" + good[2:], "ProtocolError", "no meaning"),
+            (good[:1] + b"\xc0" + good[2:], "ProtocolError", "no meaning"),
             ("text", "DataValidationError", "expected bytes"),
             (None, "DataValidationError", "expected bytes"),
             (good[:3] + b"\x01\x00" + good[5:], "RoomError", "packet of member 1 from member 2"),
@@ -353,15 +351,16 @@ async def test_damaged_bodies_are_counted_by_the_receiver(server: posewire.Serve
         await plain.enter(server, "plain")
         await plain.sio.call("stream.open", {"kind": "pose", "name": "camera"})
         frames = alice.frames()
-        for packet in (good[:-1], good[:19], good[:19] + b"\x07" + good[20:], good[:19] + b"\x01" + good[20:]):
-            await plain.sio.call("frame", packet)
+        bodies = (good[19:-1], b"", b"\x07" + good[20:], b"\x01" + good[20:])
+        for seq, body in enumerate(bodies, 1):
+            await plain.sio.call("frame", good[:5] + bytes([seq]) + good[6:19] + body)
         await plain.sio.call("frame", good)
         assert (await next_frame(frames)).user_id == "plain"
         assert alice.receiver.drops == {"damaged": 4}
         event = Header(2, Kind.EVENT, Delivery.RELIABLE, FrameType.KEY, 0, 2, 0, 0, 0).pack()
         await plain.sio.call("frame", event + b"\x00\xc1")
         await alice.rooms.list_rooms()
-        assert alice.socket.damaged == 1
+        assert alice.receiver.drops == {"damaged": 5}
 
 
 async def test_requests_that_make_no_sense(server: posewire.Server, member: Member) -> None:
@@ -516,27 +515,40 @@ async def test_headers_that_lie_are_counted_and_harm_nobody(
     server: posewire.Server, member: Member, version: int
 ) -> None:
     """Impossible times, frame types that the body cannot have, a seal that is none: whatever the member sends."""
+    now = clock.now()
+    seqs = itertools.count()
     async with member("alice") as alice, Plain() as plain:
         await plain.enter(server, "plain")
         await plain.sio.call("stream.open", {"kind": "pose", "name": "camera"})
         frames = alice.frames()
         alice.pose.set_protocol_version(f"v{version}")
-        body = alice.socket.protocol.encode_pose(PoseData(landmarks()), now=0.0)
 
         async def send(**wrong: Any) -> None:
-            fields: dict[str, Any] = {"frame_type": FrameType.KEY, "ref": 0, "captured_us": 10**15, "sealed": False}
+            fields: dict[str, Any] = {"frame_type": FrameType.KEY, "ref": 0, "captured_us": round(now * 1e6)}
             header = Header(
-                version=version, kind=Kind.POSE, delivery=Delivery.LATEST, stream=1, member=2, seq=0, **fields | wrong
+                version=version,
+                kind=Kind.POSE,
+                delivery=Delivery.LATEST,
+                stream=1,
+                member=2,
+                seq=next(seqs),
+                **fields | wrong,
             )
+            body = alice.socket.protocol.encode_pose(PoseData(landmarks()), now=now)
             ok, _ = await plain.sio.call("frame", header.pack() + body)
             assert ok
 
-        for wrong in ({"frame_type": FrameType.LEAF}, {"frame_type": FrameType.ANCHOR}, {"ref": 3}, {"sealed": True}):
+        for wrong in ({"frame_type": FrameType.LEAF}, {"frame_type": FrameType.ANCHOR}, {"ref": 3}):
             await send(**wrong)
+        await send(seal=Seal.MAC)
+        await send(seal=Seal.AEAD)
         for captured_us in (0, 1, 2**63, 2**64 - 1):
             await send(captured_us=captured_us)
-            assert (points(await next_frame(frames)) == landmarks()).all()
-        assert alice.receiver.drops == {"damaged": 4}
+            if version == 2:
+                assert (points(await next_frame(frames)) == landmarks()).all()
+        await alice.rooms.list_rooms()
+        # The signature of version 1 is bound to the time of capture.
+        assert alice.receiver.drops == {"damaged": 3, "altered": 1 if version == 2 else 5, "no_key": 1}
 
 
 @pytest.mark.parametrize("name", ["bye", "room", "connect", "disconnect", "reconnect"])
@@ -552,7 +564,7 @@ async def test_a_member_cannot_speak_for_the_server(server: posewire.Server, mem
         ok, _ = await plain.sio.call("frame", header.pack() + packed)
         assert ok
         await alice.rooms.list_rooms()
-        assert alice.socket.damaged == 1
+        assert alice.receiver.drops == {"damaged": 1}
     assert all(event.user_id is None for event in heard)
 
 

@@ -22,7 +22,7 @@ async def test_latency_of_a_hundred_frames(member: Member) -> None:
         (figures,) = bob.receiver.stats()
         assert figures.age_p50 < 0.05
         assert (figures.user_id, figures.stream, figures.frames, figures.lost) == ("alice", "pose", 100, 0)
-        assert figures.bytes_per_frame == 566
+        assert figures.bytes_per_frame == 574
         assert alice.monitor.get_stats()["latency_p50"] < 0.05
         assert bob.get_performance_metrics()["age_p50"] == figures.age_p50
 

@@ -273,11 +273,11 @@ async def test_packets_of_nobody_are_counted(member: Member) -> None:
         await next_frame(frames)
         stranger = numbers.pop(1)
         await alice.send_event("wave")
-        await eventually(lambda: bob.rooms.unknown == 1)
+        await eventually(lambda: bob.receiver.drops == {"unknown_member": 1})
         numbers[1] = stranger
         bob.rooms.state.streams.clear()
         await alice.send_pose(landmarks())
-        await eventually(lambda: bob.receiver.drops == {"unknown_stream": 1})
+        await eventually(lambda: bob.receiver.drops == {"unknown_member": 1, "unknown_stream": 1})
 
 
 async def test_rooms_nobody_joined_are_few_and_go_with_their_maker(server: posewire.Server, member: Member) -> None:

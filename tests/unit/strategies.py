@@ -16,7 +16,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 
 from posewire.errors import ProtocolError
 from posewire.limits import MAX_NAME_CHARS
-from posewire.protocol import Delivery, FrameType, Header, Kind, PoseData
+from posewire.protocol import Delivery, FrameType, Header, Kind, PoseData, Seal
 from posewire.protocol.header import BODY_VERSIONS
 
 Floats = npt.NDArray[np.float32]
@@ -73,7 +73,7 @@ headers: SearchStrategy[Header] = st.builds(
     seq=uints(32),
     ref=uints(16),
     captured_us=uints(64),
-    sealed=st.booleans(),
+    seal=st.sampled_from(Seal),
 )
 
 plain: SearchStrategy[Any] = st.recursive(
@@ -127,6 +127,8 @@ def structs(cls: type[Any]) -> SearchStrategy[Any]:
 
 def _of(hint: Any) -> SearchStrategy[Any]:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if origin is typing.Annotated and args[0] is bytes:
+        return st.sampled_from((b"", bytes(range(args[1].max_length))))
     if origin is typing.Annotated:
         return names
     if origin is typing.Literal:

@@ -36,6 +36,11 @@ def session_figures(session: Session, dropped: int = 0) -> dict[str, Any]:
     }
 
 
+def refused_line(session: Session) -> str:
+    """Return what was not taken, by reason, as a line of text; empty when all was."""
+    return ", ".join(f"{count} {reason}" for reason, count in session.receiver.drops.most_common())
+
+
 def sender_figures(session: Session) -> dict[str, Any]:
     """Return all a session sent as plain data."""
     status = session.sender.status()

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from posewire import clock
 from posewire.cli.canvas import Canvas
-from posewire.cli.figures import stream_lines
+from posewire.cli.figures import refused_line, stream_lines
 from posewire.monitor import StreamFigures
 from posewire.protocol import PoseData
 from posewire.session import Session
@@ -88,10 +88,12 @@ class LiveView:
 
     def _head(self, present: set[str]) -> Text:
         state = "" if self._session.socket.connected else "   reconnecting …"
+        refused = refused_line(self._session)
         return Text.assemble(
             (f" {self._title} ", "bold reverse"),
             f"  {len(present)} in the room · Ctrl-C leaves",
             (state, "bold red"),
+            (f"   refused: {refused}" if refused else "", "bold red"),
         )
 
     def _person(self, user: str, figures: StreamFigures | None, columns: int, rows: int) -> Layout:

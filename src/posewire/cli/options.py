@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sys
 import urllib.parse
 from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -17,7 +19,7 @@ from posewire import clock
 from posewire.addresses import is_loopback
 from posewire.cli.local_state import default_user, local_token
 from posewire.config import Config, load_config
-from posewire.errors import AuthError, ConnectionError
+from posewire.errors import AuthError, ConfigurationError, ConnectionError
 from posewire.recording import load_recording
 from posewire.session import Session, connect
 from posewire.sources import SAMPLES, Motion, SyntheticMotion, sample_path
@@ -35,6 +37,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     token: str | None
     username: str | None
     name: str | None
+    room_key_file: str | None
     wait: float
 
 
@@ -42,6 +45,11 @@ def access_options(command: _F) -> _F:
     """Add the options of `Access` to a command, which gets them as keyword arguments."""
     for option in (
         click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the server to be there."),
+        click.option(
+            "--room-key-file",
+            metavar="FILE",
+            help="The room's key: the passphrase in FILE; default: POSEWIRE_ROOM_KEY.",
+        ),
         click.option("--name", help="Who to be, on this machine's own server without a token or password."),
         click.option("--username", envvar="POSEWIRE_USERNAME", help="Log in with this name; the password is asked."),
         click.option("--token", envvar="POSEWIRE_TOKEN", help="A token, as 'posewire token' prints it."),
@@ -81,10 +89,11 @@ async def session_of(access: Access, role: str, console: Console) -> AsyncIterat
         if not is_loopback(urllib.parse.urlsplit(url).hostname or ""):
             raise AuthError("?", f"{url} is not this machine: pass --token or --username")
         token = local_token(config, access.name or default_user(role), access.room)
+    room_key = await asyncio.to_thread(_room_key, access.room_key_file)
     deadline = clock.monotonic() + access.wait
     said = False
     while True:
-        session = connect(url, token=token, credentials=credentials, room=access.room, config=config)
+        session = connect(url, token=token, credentials=credentials, room=access.room, room_key=room_key, config=config)
         try:
             await session.__aenter__()
             break
@@ -104,9 +113,19 @@ async def session_of(access: Access, role: str, console: Console) -> AsyncIterat
     await session.__aexit__(None, None, None)
 
 
-async def _password(username: str) -> str:
-    import os
+def _room_key(path: str | None) -> str | None:
+    """Return the passphrase of the room. Never an argument: those are in the history and in everyone's `ps`."""
+    if path is None:
+        return os.environ.get("POSEWIRE_ROOM_KEY")
+    try:
+        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+    except OSError as exc:
+        raise ConfigurationError("room_key", path, f"cannot be read: {exc.strerror}") from exc
+    except UnicodeDecodeError:
+        raise ConfigurationError("room_key", path, "expected text, a passphrase") from None
 
+
+async def _password(username: str) -> str:
     if (given := os.environ.get("POSEWIRE_PASSWORD")) is not None:
         return given
     answer: str = await asyncio.to_thread(click.prompt, f"Password of {username}", hide_input=True, err=True)

@@ -9,7 +9,7 @@ import click
 import msgspec
 from rich.console import Console
 
-from posewire.cli.figures import session_figures, stream_line
+from posewire.cli.figures import refused_line, session_figures, stream_line
 from posewire.cli.live_view import LiveView
 from posewire.cli.options import Access, access_options, json_option, session_of
 from posewire.cli.running import run
@@ -53,8 +53,7 @@ async def show(session: Session, title: str, *, seconds: float | None, as_json: 
         if as_json:
             click.echo(msgspec.json.format(msgspec.json.encode(figures)).decode())
         elif out.is_terminal:
-            for stream in session.receiver.stats():
-                out.print(stream_line(stream), markup=False, highlight=False)
+            _print_lines(session, out)
 
 
 async def _pause(session: Session, seconds: float | None) -> None:
@@ -77,6 +76,12 @@ async def _lines(session: Session, out: Console, seconds: float | None, *, quiet
         await _pause(session, step)
         left = None if left is None else left - step
         if not quiet:
-            for stream in session.receiver.stats():
-                out.print(stream_line(stream), markup=False, highlight=False, soft_wrap=True)
+            _print_lines(session, out)
     await frames.aclose()
+
+
+def _print_lines(session: Session, out: Console) -> None:
+    for stream in session.receiver.stats():
+        out.print(stream_line(stream), markup=False, highlight=False, soft_wrap=True)
+    if refused := refused_line(session):
+        out.print(f"refused: {refused}", markup=False, highlight=False, soft_wrap=True)

@@ -26,7 +26,9 @@ from posewire.errors import ConfigurationError
 logger = logging.getLogger(__name__)
 
 PREFIX: Final = "POSEWIRE_"
-NOT_SETTINGS: Final = frozenset({"CONFIG", "URL", "ROOM", "TOKEN", "USERNAME", "PASSWORD", "STATE_DIR", "DATA"})
+NOT_SETTINGS: Final = frozenset(
+    {"CONFIG", "URL", "ROOM", "ROOM_KEY", "TOKEN", "USERNAME", "PASSWORD", "STATE_DIR", "DATA"}
+)
 """``POSEWIRE_`` variables that are not settings: the place of the file, and what the command line reads."""
 
 _SECTIONS: Final[dict[str, type[Section]]] = {

@@ -63,6 +63,8 @@ class SecurityConfig(Section, frozen=True, kw_only=True):
     """Refuse to send over a plain-text link that is not loopback. False says: I know what I do."""
     compression_level: Annotated[int, Meta(ge=0, le=9)] = 6
     """zlib level of bodies, 0 (none) to 9 (smallest)."""
+    max_message_age: Milliseconds = 30_000
+    """Milliseconds that the signed time of a v1 body may lie before or after the server's clock."""
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         pairs = ((name, getattr(self, name)) for name in self.__struct_fields__)

@@ -1,25 +1,34 @@
 """Bytes and rules, no waiting: poses, bodies, packets, control messages. Only `ProtocolError` comes out of bytes."""
 
 from posewire.protocol.audio_chunk import AudioChunk, to_audio_chunk
-from posewire.protocol.header import HEADER_BYTES, Delivery, FrameType, Header, Kind, unpack_header
+from posewire.protocol.header import HEADER_BYTES, Delivery, FrameType, Header, Kind, Seal, unpack_header
 from posewire.protocol.landmarks import to_pose_data
+from posewire.protocol.opener import Opener
 from posewire.protocol.packet_writer import EVENT_STREAM, PacketWriter
 from posewire.protocol.pose_data import PoseData
 from posewire.protocol.pose_protocol import VERSIONS, PoseProtocol
+from posewire.protocol.room_key import RoomKey
+from posewire.protocol.seal import SALT_BYTES, RoomSeal, SealKey
 from posewire.protocol.socketio_packet import SocketIOPacket, unwrap_frame, wrap_frame
 
 __all__ = [
     "EVENT_STREAM",
     "HEADER_BYTES",
+    "SALT_BYTES",
     "VERSIONS",
     "AudioChunk",
     "Delivery",
     "FrameType",
     "Header",
     "Kind",
+    "Opener",
     "PacketWriter",
     "PoseData",
     "PoseProtocol",
+    "RoomKey",
+    "RoomSeal",
+    "Seal",
+    "SealKey",
     "SocketIOPacket",
     "to_audio_chunk",
     "to_pose_data",

@@ -16,6 +16,9 @@ from posewire.limits import MAX_NAME_CHARS
 
 # No control characters: names end up in logs and on terminals, which would obey them.
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME_CHARS, pattern=r"^[^\x00-\x1f\x7f-\x9f]+\Z")]
+# Random bytes, or none from a client that seals nothing.
+Salt = Annotated[bytes, Meta(max_length=16)]
+KeyId = Annotated[bytes, Meta(max_length=8)]
 Role = Literal["host", "member"]
 StreamKind = Literal["pose", "audio"]
 
@@ -38,6 +41,10 @@ class RoomMember(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "member"
     publish: bool = True
     subscribe: bool = True
+    salt: Salt = b""
+    """Makes the keys of its seal its own, and new with every joining; empty when it seals nothing."""
+    key_id: KeyId = b""
+    """Tells which room key it has, without telling the key; empty when it has none."""
 
 
 class RoomStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -154,6 +161,12 @@ class JoinRoom(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "member"
     create: bool = False
     """Make the room when there is none."""
+    salt: Salt = b""
+    key_id: KeyId = b""
+
+    def __post_init__(self) -> None:
+        if len(self.salt) not in (0, 16) or len(self.key_id) not in (0, 8):
+            raise ValueError("Expected `salt` of 0 or 16 bytes, `key_id` of 0 or 8")
 
 
 class JoinedRoom(msgspec.Struct, frozen=True, kw_only=True):
@@ -162,7 +175,7 @@ class JoinedRoom(msgspec.Struct, frozen=True, kw_only=True):
     number: int
     """The new member's."""
     key: bytes
-    """Signs v1 bodies; the same for all members."""
+    """The same for all members: signs v1 bodies, and the keys of the MAC come from it."""
     snapshot: RoomSnapshot
 
 

@@ -49,6 +49,17 @@ class FrameType(enum.IntEnum):
     """The frame ``ref`` names; nothing refers to it, so anyone may drop it."""
 
 
+class Seal(enum.IntEnum):
+    """What protects a body on its way; see `posewire.protocol.seal`."""
+
+    NONE = 0
+    """Nothing, or what is inside the body."""
+    MAC = 1
+    """An authentication code behind it."""
+    AEAD = 2
+    """Encryption that authenticates."""
+
+
 class Header(msgspec.Struct, frozen=True, gc=False):
     """A packet's header.
 
@@ -62,7 +73,7 @@ class Header(msgspec.Struct, frozen=True, gc=False):
         seq: Number of the frame in its stream, from 0; one more with each frame that is sent.
         ref: How many frames back the frame lies that this one refers to; 0 for a keyframe.
         captured_us: Capture time on the server's clock, microseconds since 1970.
-        sealed: Whether the body is encrypted or authenticated.
+        seal: What protects the body on its way.
     """
 
     version: int
@@ -74,13 +85,13 @@ class Header(msgspec.Struct, frozen=True, gc=False):
     seq: int
     ref: int
     captured_us: int
-    sealed: bool = False
+    seal: Seal = Seal.NONE
 
     def pack(self) -> bytes:
         """Return the header's bytes."""
         return _LAYOUT.pack(
             HEADER_FORMAT << 4 | self.version,
-            self.kind | self.delivery << 2 | self.frame_type << 4 | self.sealed << 6,
+            self.kind | self.delivery << 2 | self.frame_type << 4 | self.seal << 6,
             self.stream,
             self.member,
             self.seq,
@@ -103,17 +114,16 @@ def unpack_header(packet: bytes) -> Header:
     if first >> 4 != HEADER_FORMAT or version not in BODY_VERSIONS:
         raise ProtocolError(f"{version}", f"unknown format {first >> 4}, body version {version}")
     try:
-        kind, delivery, frame_type = _FLAGS[flags & 63]
+        kind, delivery, frame_type, seal = _FLAGS[flags]
     except KeyError:
         raise ProtocolError(f"{version}", f"flags {flags:#04x} have no meaning") from None
-    if flags & 128:
-        raise ProtocolError(f"{version}", f"flags {flags:#04x} have no meaning")
-    return Header(version, kind, delivery, frame_type, stream, member, seq, ref, captured_us, bool(flags & 64))
+    return Header(version, kind, delivery, frame_type, stream, member, seq, ref, captured_us, seal)
 
 
 _FLAGS: Final = {
-    kind | delivery << 2 | frame_type << 4: (kind, delivery, frame_type)
+    kind | delivery << 2 | frame_type << 4 | seal << 6: (kind, delivery, frame_type, seal)
     for kind in Kind
     for delivery in Delivery
     for frame_type in FrameType
+    for seal in Seal
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import weakref
-from collections import Counter
 from collections.abc import Callable
 
 from posewire import clock
@@ -29,6 +28,7 @@ class Receiver:
     """Decodes each frame once and hands it to every subscription that wants it.
 
     Nothing a stranger sends is raised here: what cannot be read is counted in `drops` by reason and forgotten.
+    Events are counted there too.
 
     Args:
         socket: The connection.
@@ -37,7 +37,7 @@ class Receiver:
     """
 
     def __init__(self, socket: SocketManager, rooms: RoomManager, config: ReceiverConfig | None = None) -> None:
-        self.drops: Counter[str] = Counter()
+        self.drops = socket.drops
         self._socket = socket
         self._rooms = rooms
         self._config = config or ReceiverConfig()
@@ -78,27 +78,27 @@ class Receiver:
             subscription.end(failure)
 
     def _packet(self, header: Header, packet: bytes) -> None:
-        stream = self._rooms.find(header)
-        if stream is None:
-            self.drops["unknown_stream"] += 1
+        opened = self._rooms.open(header, packet)
+        if opened is None:
             return
+        user_id, stream = opened.user_id, opened.stream
         kind: FrameKind = "pose" if header.kind is Kind.POSE else "audio"
         timestamp = self._socket.clock.to_local(header.captured_us / 1e6)
-        self._observe(stream.user_id, stream.name, header, timestamp, len(packet))
-        wanting = [sub for sub in self._subscriptions if sub.wants(kind, stream.user_id, stream.name)]
+        self._observe(user_id, stream, header, timestamp, len(packet))
+        wanting = [sub for sub in self._subscriptions if sub.wants(kind, user_id, stream)]
         if not wanting:
             return
         protocol = self._socket.protocol
         # Times before 1970 and far ahead cannot be; the sender's clock is wrong, and a pose has no such time.
         safe = min(max(0.0, timestamp), _LATEST)
         try:
-            pose = protocol.decode_pose(header, packet, timestamp=safe) if header.kind is Kind.POSE else None
-            audio = protocol.decode_audio(header, packet, timestamp=safe) if header.kind is Kind.AUDIO else None
+            pose = protocol.decode_pose(header, opened.packet, timestamp=safe) if header.kind is Kind.POSE else None
+            audio = protocol.decode_audio(header, opened.packet, timestamp=safe) if header.kind is Kind.AUDIO else None
         except ProtocolError as exc:
-            self.drops["damaged"] += 1
-            logger.debug("dropped a frame of %s: %s", stream.user_id, exc)
+            self.drops[exc.reason] += 1
+            logger.debug("dropped a frame of %s: %s", user_id, exc)
             return
-        received = Received(stream.user_id, kind, stream.name, header.seq, timestamp, len(packet), pose, audio)
+        received = Received(user_id, kind, stream, header.seq, timestamp, len(packet), pose, audio)
         for subscription in wanting:
             subscription.put(received)
 

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 from typing import Any
 
 import msgspec
 
-from posewire.errors import AuthError, DataValidationError, PosewireError, ProtocolError, RoomError
-from posewire.protocol import Header, Kind, control
-from posewire.protocol.control import RoomMember, RoomStatus, Stream, StreamKind
+from posewire import clock
+from posewire.errors import AuthError, DataValidationError, PosewireError, ProtocolError, RoomError, SecurityError
+from posewire.protocol import EVENT_STREAM, SALT_BYTES, Header, Kind, Opener, RoomKey, RoomSeal, Seal, control
+from posewire.protocol.control import RoomMember, RoomStatus, StreamKind
 from posewire.rooms.room_state import RoomState
 from posewire.sockets import Event, SocketManager
 
 logger = logging.getLogger(__name__)
+
+
+class Opened(msgspec.Struct, frozen=True, gc=False):
+    """A packet that was accepted, as its sender wrote it."""
+
+    user_id: str
+    stream: str
+    packet: bytes
+    """Header and plain body."""
 
 
 class RoomManager:
@@ -24,15 +35,22 @@ class RoomManager:
 
     Args:
         socket: The connection.
+        room_key: Seals the rooms from end to end: only members with the same key understand each other.
     """
 
-    def __init__(self, socket: SocketManager) -> None:
+    def __init__(self, socket: SocketManager, *, room_key: RoomKey | None = None) -> None:
         self.state: RoomState | None = None
         """The room we are in, as the server last told; None outside."""
-        self.unknown = 0
-        """Packets of members or streams we do not know; dropped."""
         self._socket = socket
+        self._room_key = room_key
         self._role: control.Role = "member"
+        self._moving = asyncio.Lock()
+        """One way in or out at a time: the answers are read in the order the server gave them."""
+        self._next_salt = secrets.token_bytes(SALT_BYTES)
+        """Has sealed nothing yet, whatever the server was told of it."""
+        self._salt = b""
+        """What we seal with now."""
+        self._opener: Opener | None = None
         self._early: list[control.RoomUpdate] | None = None
         self._stale = asyncio.Event()
         socket.restorers.append(self._restore)
@@ -80,9 +98,10 @@ class RoomManager:
             AuthError: ``user_id`` is somebody else.
         """
         self._check_user(user_id)
-        left = await self._socket.request(control.LeaveRoom(room=_checked(room_id)), bool)
-        if self.state is not None and self.state.room_id == room_id:
-            self._enter(None)
+        async with self._moving:
+            left = await self._socket.request(control.LeaveRoom(room=_checked(room_id)), bool)
+            if self.state is not None and self.state.room_id == room_id:
+                self._exit()
         return left
 
     async def broadcast(self, event: str, data: Any, room_id: str) -> bool:
@@ -131,13 +150,14 @@ class RoomManager:
         """
         return await self._socket.request(control.OpenStream(kind=kind, name=name), int)
 
-    def find(self, header: Header) -> Stream | None:
-        """Return the stream a packet belongs to; None, counted, when it is not known."""
-        stream = None if self.state is None else self.state.streams.get((header.member, header.stream))
-        if stream is None or stream.kind != header.kind.name.lower():
-            self.unknown += 1
+    def open(self, header: Header, packet: bytes) -> Opened | None:
+        """Return a packet without its seal; None, counted in the socket's `drops` by reason, when it is refused."""
+        try:
+            return self._open(header, packet)
+        except ProtocolError as exc:
+            self._socket.drops[exc.reason] += 1
+            logger.debug("refused a packet of member %d: %s", header.member, exc)
             return None
-        return stream
 
     async def run(self) -> None:
         """Fetch the room's state whenever changes were missed; for ever."""
@@ -155,28 +175,62 @@ class RoomManager:
     # Inside ----------------------------------------------------------------------------------------------------------
 
     async def _join(self, room_id: str, role: control.Role, *, create: bool) -> None:
-        # Changes may come in between the server's answer and our reading it; they must not be lost.
-        self._early = []
-        try:
-            joined = await self._socket.request(
-                control.JoinRoom(room=room_id, role=role, create=create), control.JoinedRoom
-            )
-            early = self._early
-        finally:
-            self._early = None
-        self._role = role
-        self._enter(joined)
-        for update in early:
-            self._absorb(update)
+        async with self._moving:
+            room_key = await self._key_of(room_id)
+            key_id = RoomSeal(Seal.AEAD, room_key, room_id).key_id if room_key is not None else b""
+            request = control.JoinRoom(room=room_id, role=role, create=create, salt=self._next_salt, key_id=key_id)
+            # Changes may come in between the server's answer and our reading it; they must not be lost.
+            self._early = []
+            try:
+                joined = await self._socket.request(request, control.JoinedRoom)
+                early = self._early
+            finally:
+                self._early = None
+            if joined.snapshot.room != room_id:
+                raise SecurityError("another room", f"asked for {room_id!r}, got {joined.snapshot.room!r}")
+            self._enter(joined, room_key)
+            self._role = role
+            for update in early:
+                self._absorb(update)
 
-    def _enter(self, joined: control.JoinedRoom | None) -> None:
-        if joined is None:
-            self.state = None
-            self._socket.enter(None)
-            return
-        self.state = RoomState.from_snapshot(joined.snapshot)
+    async def _key_of(self, room_id: str) -> bytes | None:
+        key = self._room_key
+        if key is None:
+            return None
+        if key.is_ready(room_id):
+            return key.of_room(room_id)
+        return await asyncio.to_thread(key.of_room, room_id)
+
+    def _enter(self, joined: control.JoinedRoom, room_key: bytes | None) -> None:
+        """Take the seat the server gave us. No key ever seals two packets under one number.
+
+        Raises:
+            SecurityError: The server says we have a salt that we did not choose for this seat.
+        """
+        state = RoomState.from_snapshot(joined.snapshot)
+        me = state.member(joined.number)
+        salt = me.salt if me is not None and me.id == self._socket.user_id else b""
+        room = RoomSeal(Seal.MAC if room_key is None else Seal.AEAD, room_key or joined.key, state.room_id)
         self._socket.protocol.signing_key = joined.key
-        self._socket.enter(joined.snapshot.room, joined.number)
+        if salt and salt == self._salt and self.state is not None:
+            # The seat we had: we go on counting where we are, with the streams we have.
+            if (self.state.room_id, self._socket.writer.member) != (state.room_id, joined.number):
+                raise SecurityError("reused salt", f"room {state.room_id!r} got the salt of another seat of ours")
+            self.state = state
+            return
+        if salt not in (self._next_salt, b"") or (room_key is not None and not salt):
+            raise SecurityError("foreign salt", f"the server did not keep ours in room {state.room_id!r}")
+        self.state, self._salt = state, salt
+        if salt:
+            self._next_salt = secrets.token_bytes(SALT_BYTES)
+        if self._opener is None or self._opener.room != room:
+            self._opener = Opener(room, max_age=self._socket.config.security.max_message_age / 1000)
+        key = room.key_of(self._socket.user_id, salt) if salt else None
+        self._socket.enter(state.room_id, joined.number, key)
+
+    def _exit(self) -> None:
+        self.state, self._salt = None, b""
+        self._socket.enter(None)
 
     async def _restore(self) -> None:
         """Come back into the room after a reconnect; it may have closed in the meantime."""
@@ -207,19 +261,34 @@ class RoomManager:
             return
         self.state.absorb(update.change)
 
+    def _open(self, header: Header, packet: bytes) -> Opened:
+        state, opener = self.state, self._opener
+        member = None if state is None else state.member(header.member)
+        if state is None or opener is None or member is None:
+            raise ProtocolError(str(header.version), "of no member", "unknown_member")
+        name = "event"
+        if header.kind is not Kind.EVENT:
+            stream = state.streams.get((header.member, header.stream))
+            if stream is None or stream.kind != header.kind.name.lower():
+                raise ProtocolError(str(header.version), "of no open stream", "unknown_stream")
+            name = stream.name
+        elif header.stream != EVENT_STREAM:
+            raise ProtocolError(str(header.version), "an event on another stream", "unknown_stream")
+        signing_key = self._socket.protocol.signing_key
+        now = self._socket.clock.to_server(clock.now())
+        return Opened(member.id, name, opener.open(header, packet, member, signing_key=signing_key, now=now))
+
     def _event_packet(self, header: Header, packet: bytes) -> None:
-        member = None if self.state is None else self.state.member(header.member)
-        if member is None:
-            self.unknown += 1
+        if (opened := self.open(header, packet)) is None:
             return
         try:
-            name, data = self._socket.protocol.decode_event(header, packet)
+            name, data = self._socket.protocol.decode_event(header, opened.packet)
         except ProtocolError as exc:
-            self._socket.damaged += 1
-            logger.debug("dropped an event of %s: %s", member.id, exc)
+            self._socket.drops[exc.reason] += 1
+            logger.debug("dropped an event of %s: %s", opened.user_id, exc)
             return
         sent = self._socket.clock.to_local(header.captured_us / 1e6)
-        self._socket.dispatch(Event(name=name, data=data, user_id=member.id, timestamp=sent))
+        self._socket.dispatch(Event(name=name, data=data, user_id=opened.user_id, timestamp=sent))
 
 
 _MaybeStatus: Any = RoomStatus | None

@@ -32,6 +32,8 @@ class Join(msgspec.Struct, frozen=True, kw_only=True):
     role: Role = "member"
     publish: bool = True
     subscribe: bool = True
+    salt: bytes = b""
+    key_id: bytes = b""
 
 
 class Leave(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +170,8 @@ class RoomState:
             role="member" if self.members else "host",
             publish=command.publish,
             subscribe=command.subscribe,
+            salt=command.salt,
+            key_id=command.key_id,
         )
         return [Joined(member=member)]
 

@@ -265,7 +265,7 @@ class UnifiedSender:
         number = await self._stream_number(item.kind, item.stream)
         if item.kind is Kind.POSE:
             version = protocol.body_version
-            body = protocol.encode_pose(item.data, now=clock.now())
+            body = protocol.encode_pose(item.data, now=self._socket.clock.to_server(clock.now()))
         else:
             version, body = 2, protocol.encode_audio(item.data)
         return self._socket.writer.write(
@@ -306,6 +306,7 @@ class UnifiedSender:
         captured = pose.timestamp if timestamp is None else timestamp
         if not isinstance(captured, int | float) or not 0 <= captured < 1e12:
             raise InvalidDataError(f"timestamp {captured!r}: expected seconds since 1970")
+        self._check_freshness(kind, captured)
         return QueueItem(
             priority,
             captured or clock.now(),
@@ -316,6 +317,13 @@ class UnifiedSender:
             queued=now,
             expires=expires,
         )
+
+    def _check_freshness(self, kind: Kind, captured: float) -> None:
+        """Refuse here what every receiver would refuse."""
+        limit = self._socket.config.security.max_message_age / 1000
+        old = kind is Kind.POSE and captured and abs(captured - clock.now()) > limit
+        if old and self._socket.protocol.body_version == 1:
+            raise InvalidDataError(f"timestamp {captured}: a body of version 1 is signed within {limit:g} s of capture")
 
     def _check_grant(self) -> None:
         state = self._rooms.state

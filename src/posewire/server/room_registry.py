@@ -28,7 +28,7 @@ class Room:
         self.maker = maker
         """A room that nobody has joined yet goes with the connection that made it."""
         self.key = secrets.token_bytes(32)
-        """Signs v1 bodies; every member gets it."""
+        """Signs v1 bodies and feeds the MAC; every member gets it."""
         self.connections: dict[str, Connection] = {}
         """By user."""
 
@@ -82,6 +82,8 @@ class RoomRegistry:
 
     def join(self, connection: Connection, request: control.JoinRoom) -> control.JoinedRoom:
         """Seat a connection, and take it out of the room it was in once it has its new seat.
+
+        One that is in the room already keeps its seat, its number and its salt, whatever it asks for.
 
         Raises:
             RoomNotFoundError: There is no such room and none may be made.
@@ -149,7 +151,12 @@ class RoomRegistry:
     def _seat(self, room: Room, connection: Connection, request: control.JoinRoom) -> None:
         claims = connection.claims
         command = Join(
-            user_id=connection.user_id, role=request.role, publish=claims.publish, subscribe=claims.subscribe
+            user_id=connection.user_id,
+            role=request.role,
+            publish=claims.publish,
+            subscribe=claims.subscribe,
+            salt=request.salt,
+            key_id=request.key_id,
         )
         changes = room.state.apply(command, now=self._now())
         self.leave(connection, "joined another room")

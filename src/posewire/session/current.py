@@ -28,11 +28,12 @@ def connect(
         token: A JWT, or an async function that returns a fresh one, asked at every connection.
         credentials: ``{"username": …, "password": …}``, traded for a token at the server.
         room: Room to join; None joins none.
-        room_key: Key of a room sealed from end to end.
+        room_key: Seals poses, sound and events from end to end: random bytes, 16 or more, or a passphrase of 12
+            characters or more. All members need the same; the server cannot read what they say.
         config: Settings; None reads ``config.yaml`` and the environment.
 
     Raises:
-        ConfigurationError: A setting or the url is wrong.
+        ConfigurationError: A setting, the url or the room key is wrong.
         AuthError: Neither a token nor complete credentials, when entered.
     """
     return Session(url, token=token, credentials=credentials, room=room, room_key=room_key, config=config)

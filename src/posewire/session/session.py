@@ -13,10 +13,11 @@ from typing import Any, Final, Self, TypeVar, overload
 import msgspec
 
 from posewire.config import Config, load_config
-from posewire.errors import ConfigurationError, ConnectionError, PosewireError, RoomError, SecurityError
+from posewire.errors import ConfigurationError, ConnectionError, PosewireError, RoomError
 from posewire.flow import SendOutcome
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.monitor import PerformanceMonitor
+from posewire.protocol import RoomKey
 from posewire.receiver import Receiver, Subscription
 from posewire.rooms import RoomManager
 from posewire.sender import MediaSender, PoseSender, UnifiedSender
@@ -64,13 +65,12 @@ class Session:
     ) -> None:
         if config is not None and not isinstance(config, Config):
             raise ConfigurationError("config", type(config).__name__, "expected a posewire.Config or None")
-        if room_key is not None:
-            raise SecurityError("room key", "sealed rooms are not in this version; the key would protect nothing")
         config = load_config() if config is None else config
         self.config = msgspec.structs.replace(config, socket=msgspec.structs.replace(config.socket, url=url))
         self.monitor = PerformanceMonitor(self.config.monitor.window_size)
         self.socket = SocketManager(self.config, token=token, credentials=credentials)
-        self.rooms = RoomManager(self.socket)
+        self._sealed = room_key is not None
+        self.rooms = RoomManager(self.socket, room_key=None if room_key is None else RoomKey(room_key))
         self.sender = UnifiedSender(
             self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
         )
@@ -98,11 +98,13 @@ class Session:
             AuthError: The token or the credentials are not accepted.
             ConnectionError: The server cannot be reached.
             RoomError: The room cannot be joined.
-            SecurityError: The link is plain text and leaves this machine.
+            SecurityError: The link is plain text and leaves this machine, and there is no room key.
         """
         if self._task is not None:
             raise RuntimeError("a Session is entered once; call posewire.connect for another")
-        check_link(self.config.socket.url, encryption_enabled=self.config.security.encryption_enabled)
+        check_link(
+            self.config.socket.url, encryption_enabled=self.config.security.encryption_enabled, sealed=self._sealed
+        )
         self._task = asyncio.get_running_loop().create_task(self._run(), name="posewire.session")
         opened = asyncio.get_running_loop().create_task(self._open.wait(), name="posewire.session.opening")
         try:

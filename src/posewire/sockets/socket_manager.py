@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import weakref
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, ClassVar, Self, TypeVar, overload
 
@@ -22,6 +23,7 @@ from posewire.protocol import (
     Kind,
     PacketWriter,
     PoseProtocol,
+    SealKey,
     control,
     unpack_header,
 )
@@ -88,8 +90,8 @@ class SocketManager:
         self.room_id: str | None = None
         self.epoch = 0
         """Grows with each room entered: what the server knew of our streams is void."""
-        self.damaged = 0
-        """Packets that were no packets; dropped."""
+        self.drops: Counter[str] = Counter()
+        """Packets that came and were not taken, by reason."""
         self.restorers: list[Callable[[], Awaitable[None]]] = []
         """Awaited in order after every reconnect, before anything is sent again."""
         self._dispatcher = EventDispatcher()
@@ -214,11 +216,11 @@ class SocketManager:
         """Who the server says we are; empty before the first connection."""
         return self.welcome.user_id if self.welcome is not None else ""
 
-    def enter(self, room_id: str | None, number: int = 0) -> None:
-        """Note the room packets go to and our number in it; for `RoomManager`."""
+    def enter(self, room_id: str | None, number: int = 0, key: SealKey | None = None) -> None:
+        """Note the room packets go to, our number in it and what seals them; for `RoomManager`."""
         self.room_id = room_id
         self.epoch += 1
-        self.writer.reset(number)
+        self.writer.reset(number, key)
 
     # Talking ---------------------------------------------------------------------------------------------------------
 
@@ -371,7 +373,7 @@ class SocketManager:
         try:
             header = unpack_header(packet)
         except ProtocolError as exc:
-            self.damaged += 1
+            self.drops[exc.reason] += 1
             logger.debug("dropped a packet: %s", exc)
             return
         if (handler := self._packet_handlers.get(header.kind)) is not None:

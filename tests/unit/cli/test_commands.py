@@ -90,7 +90,7 @@ def test_demo_prints_figures_as_json() -> None:
 def test_demo_without_a_terminal_prints_lines() -> None:
     result = invoke("demo", "--seconds", "1.2", "--sample", "jump")
     assert result.exit_code == 0
-    assert re.search(r"jump/pose +\d+\.\d fps +566 bytes/frame +0 lost +age p50", result.stdout)
+    assert re.search(r"jump/pose +\d+\.\d fps +574 bytes/frame +0 lost +age p50", result.stdout)
 
 
 def test_bench_prints_figures() -> None:
@@ -166,6 +166,45 @@ def test_tokens_and_passwords_get_in(url: str, monkeypatch: pytest.MonkeyPatch) 
     # Written in plain words when there is no --json.
     result = invoke("send", *arguments[:-3], "--room", "studio", "--name", "carol", "--wait", "0")
     assert re.search(r"carol → studio: \d+ frames sent", result.stderr)
+
+
+def test_a_room_key_comes_from_a_file_or_the_environment(
+    url: str, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (own_home / "key").write_text("correct horse battery\n")
+    (own_home / "other").write_text("another horse, another battery")
+    watching = {
+        name: start("watch", "--room", "r", "--url", url, "--seconds", "4", *options)
+        for name, options in {
+            "same": ("--name", "same", "--json", "--room-key-file", "key"),
+            "other": ("--name", "other", "--room-key-file", "other"),
+            "none": ("--name", "none", "--json"),
+        }.items()
+    }
+    monkeypatch.setenv("POSEWIRE_ROOM_KEY", "correct horse battery")
+    sending = ("synthetic", "--url", url, "--room", "r", "--name", "sender", "--seconds", "3.5", "--json")
+    result = invoke("send", *sending)
+    assert msgspec.json.decode(result.stdout)["sent"] > 10
+    out = {name: process.communicate(timeout=30)[0] for name, process in watching.items()}
+    figures = {name: msgspec.json.decode(out[name]) for name in ("same", "none")}
+    assert [stream["user"] for stream in figures["same"]["streams"]] == ["sender"]
+    assert figures["same"]["drops"] == {}
+    assert figures["none"]["streams"] == []
+    assert figures["none"]["drops"]["no_key"] > 10
+    assert re.search(r"refused: \d+ wrong_key", out["other"])
+    # The file goes before the environment.
+    result = invoke("send", *sending[:-1], "--room-key-file", "missing")
+    assert isinstance(result.exception, posewire.ConfigurationError)
+    assert "room_key=missing" in str(result.exception)
+
+
+@pytest.mark.parametrize(("content", "words"), [(b"short", "5 characters"), (b"\xff" * 32, "expected text")])
+def test_a_bad_room_key_is_said_and_not_shown(own_home: Path, content: bytes, words: str) -> None:
+    (own_home / "key").write_bytes(content)
+    result = invoke("send", "squats", "--room", "r", "--wait", "0", "--room-key-file", "key")
+    assert isinstance(result.exception, posewire.ConfigurationError)
+    assert words in str(result.exception)
+    assert "short" not in str(result.exception)
 
 
 def test_what_a_token_says(own_home: Path) -> None:

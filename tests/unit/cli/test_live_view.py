@@ -26,6 +26,8 @@ async def test_people_are_drawn_with_their_figures() -> None:
                 await eventually(lambda: "Nobody has sent anything yet" in out.getvalue())
                 await alice.send_pose(SyntheticMotion().pose(0))
                 await eventually(lambda: "bytes/frame" in out.getvalue())
+                watcher.receiver.drops["wrong_key"] += 7
+                await eventually(lambda: "refused: 7 wrong_key" in out.getvalue())
             assert view.dropped == 0
     picture = out.getvalue()
     assert "[red]alice[/]" in picture, "a name is text, not markup"

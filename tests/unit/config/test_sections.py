@@ -52,6 +52,7 @@ RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (ConnectionConfig, "clock_exchanges", 1, 100, 0, 101),
     (SecurityConfig, "token_expiry", 1, 31_536_000, 0, 31_536_001),
     (SecurityConfig, "compression_level", 0, 9, -1, 10),
+    (SecurityConfig, "max_message_age", *MS),
     (RoomConfig, "max_clients", 1, 10_000, 0, 10_001),
     (RoomConfig, "max_rooms", 1, 1_000_000, 0, 1_000_001),
     (SenderConfig, "queue_size", 1, 100_000, 0, 100_001),

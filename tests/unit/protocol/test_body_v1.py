@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from posewire.errors import ProtocolError
 from posewire.limits import MAX_INFLATED_BYTES, MAX_LANDMARKS
 from posewire.protocol import PoseData
-from posewire.protocol.body_v1 import decode_pose, encode_pose, pose_from_json, pose_to_json
+from posewire.protocol.body_v1 import check, decode_pose, encode_pose, pose_from_json, pose_to_json, read_pose
 from tests.unit.strategies import bit_flips, characters, damaged, poses, unless_refused
 
 KEY = b"the key that the members of a room share"
@@ -95,6 +95,27 @@ def test_visibility_may_be_left_out() -> None:
 def test_signed_and_verified_on_two_sides_of_a_second(now: float) -> None:
     # The specification signs the second of signing and verifies the second of sending.
     assert decode(encode(POINT, now=now)) == POINT
+
+
+@given(st.floats(0, 4e9), st.integers(-100, 100), st.integers(-100, 100))
+def test_signed_times_are_of_now_and_of_the_capture(now: float, ago: int, captured: int) -> None:
+    us = round(now * 1e6)
+    times = {"now_us": us + ago, "captured_us": us + captured, "max_age_us": 60}
+    reason = "stale" if abs(ago) > 60 else "altered" if abs(captured) > 60 else None
+    if reason is None:
+        assert check(encode(POINT, now=now), key=KEY, **times) == us
+        return
+    with pytest.raises(ProtocolError) as caught:
+        check(encode(POINT, now=now), key=KEY, **times)
+    assert caught.value.reason == reason
+
+
+def test_a_check_verifies_and_reading_does_not() -> None:
+    body = altered(encode(POINT), signature="a.b.c")
+    assert read_pose(body) == POINT
+    with pytest.raises(ProtocolError) as caught:
+        check(body, key=KEY, now_us=round(NOW * 1e6), captured_us=round(NOW * 1e6), max_age_us=1)
+    assert caught.value.reason == "altered"
 
 
 def altered(body: bytes, **fields: Any) -> bytes:
@@ -184,6 +205,13 @@ def test_one_bit_changed_is_refused_or_changes_nothing(threshold: int | None) ->
 @example(b"[" * 100_000)
 def test_damaged_bodies_are_refused_in_one_way(body: bytes) -> None:
     assert unless_refused(decode, body, version="1") in (POINT, None)
+
+
+@settings(max_examples=300)
+@given(damaged(encode(POINT)) | damaged(encode(POINT, threshold=0)) | st.binary(max_size=200))
+@example(b"[" * 100_000)
+def test_damage_that_a_member_could_sign_is_refused_or_another_pose(body: bytes) -> None:
+    assert isinstance(unless_refused(read_pose, body, version="1"), PoseData | None)
 
 
 @settings(max_examples=300)

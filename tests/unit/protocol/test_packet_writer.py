@@ -6,7 +6,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from posewire.protocol import EVENT_STREAM, HEADER_BYTES, Delivery, FrameType, Kind, PacketWriter, unpack_header
+from posewire.errors import ProtocolError
+from posewire.protocol import (
+    EVENT_STREAM,
+    HEADER_BYTES,
+    Delivery,
+    FrameType,
+    Kind,
+    PacketWriter,
+    RoomSeal,
+    Seal,
+    SealKey,
+    unpack_header,
+)
 from posewire.protocol.header import BODY_VERSIONS
 from tests.unit.strategies import uints
 
@@ -35,7 +47,7 @@ def test_a_packet_is_header_and_body(
     assert packet[HEADER_BYTES:] == body
     assert (header.kind, header.delivery, header.stream, header.member) == (kind, delivery, stream, member)
     assert (header.version, header.captured_us, header.seq) == (version, captured_us, 0)
-    assert (header.frame_type, header.ref, header.sealed) == (FrameType.KEY, 0, False)
+    assert (header.frame_type, header.ref, header.seal) == (FrameType.KEY, 0, Seal.NONE)
 
 
 @given(st.lists(st.integers(0, 3), max_size=40))
@@ -55,8 +67,42 @@ def test_another_member_starts_anew() -> None:
     assert [seq_of(writer), seq_of(writer, EVENT_STREAM)] == [0, 0]
 
 
-def test_after_the_last_number_comes_0(monkeypatch: pytest.MonkeyPatch) -> None:
+def key(mode: Seal) -> SealKey:
+    return RoomSeal(mode, b"secret" * 6, "studio").key_of("alice", bytes(16))
+
+
+@pytest.mark.parametrize("sealed", [None, Seal.MAC, Seal.AEAD])
+def test_after_the_last_number_comes_none(monkeypatch: pytest.MonkeyPatch, sealed: Seal | None) -> None:
     # Four numbers instead of four thousand million.
     monkeypatch.setattr("posewire.protocol.packet_writer.MAX_SEQ", 3)
     writer = PacketWriter()
-    assert [seq_of(writer) for _ in range(6)] == [0, 1, 2, 3, 0, 1]
+    writer.reset(1, None if sealed is None else key(sealed))
+    assert [seq_of(writer) for _ in range(4)] == [0, 1, 2, 3]
+    for _ in range(3):
+        with pytest.raises(ProtocolError, match="stream 1 has no number left"):
+            seq_of(writer)
+    assert seq_of(writer, 2) == 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "version", "seal"),
+    [(Seal.MAC, 1, Seal.NONE), (Seal.MAC, 2, Seal.MAC), (Seal.AEAD, 1, Seal.AEAD), (Seal.AEAD, 2, Seal.AEAD)],
+)
+def test_only_v1_goes_without_a_mac(mode: Seal, version: int, seal: Seal) -> None:
+    writer = PacketWriter()
+    writer.reset(1, key(mode))
+    packet = writer.write(Kind.POSE, Delivery.LATEST, 1, version=version, captured_us=0, body=b"body")
+    assert unpack_header(packet).seal is seal
+    opened = packet if seal is Seal.NONE else key(mode).open(packet)
+    assert opened is not None
+    assert opened[HEADER_BYTES:] == b"body"
+
+
+@pytest.mark.parametrize("mode", [Seal.MAC, Seal.AEAD])
+def test_a_key_that_was_used_is_not_used_again(mode: Seal) -> None:
+    writer, used = PacketWriter(), key(mode)
+    writer.reset(1, used)
+    assert [seq_of(writer), seq_of(writer)] == [0, 1]
+    writer.reset(1, used)
+    with pytest.raises(ProtocolError, match="seq 0 of stream 1 was sealed before"):
+        seq_of(writer)

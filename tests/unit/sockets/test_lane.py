@@ -190,7 +190,7 @@ async def test_damage_of_every_kind_is_counted_and_survived(stock: Stock) -> Non
         for packet in (b"", b"short", audio.pack(), pose.pack()):
             await stock.emit("frame", packet)
         await eventually(lambda: packets == [pose])
-        assert socket.damaged == 2
+        assert socket.drops == {"damaged": 2}
         await stock.emit("note", 1)
         await stock.emit("bye", "nonsense")
         await eventually(lambda: len(seen) == 2)
