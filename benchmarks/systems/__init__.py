@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from benchmarks.systems.posewire import Posewire
+from benchmarks.systems.posewire import Posewire, PosewireV2
 from benchmarks.systems.stock_socketio import SocketIODefault, SocketIOMsgpack
 from benchmarks.systems.system import System
 
 SYSTEMS: Final[dict[str, type[System]]] = {
     "posewire": Posewire,
+    "posewire-v2": PosewireV2,
     "socketio-msgpack": SocketIOMsgpack,
     "socketio-default": SocketIODefault,
 }

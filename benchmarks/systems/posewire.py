@@ -20,10 +20,13 @@ class Posewire:
     Everything is at its default but what limits the number of members.
     """
 
+    SENDER = posewire.SenderConfig()
+
     def __init__(self, setup: Setup) -> None:
         self._config = posewire.Config(
             socket=posewire.ConnectionConfig(max_connections=max(_MORE_THAN_ENOUGH, setup.members)),
             security=posewire.SecurityConfig(secret_key=setup.secret),
+            sender=self.SENDER,
             room=posewire.RoomConfig(max_clients=max(_MORE_THAN_ENOUGH, setup.members)),
             server=posewire.ServerConfig(max_connections=max(_MORE_THAN_ENOUGH, setup.members)),
         )
@@ -60,3 +63,9 @@ class Posewire:
     def _session(self, url: str, user: str) -> posewire.Session:
         token = self._tokens.issue(user, room_id=ROOM)
         return posewire.connect(url, token=token, room=ROOM, config=self._config)
+
+
+class PosewireV2(Posewire):
+    """The same with exact float32 in every packet, as many bytes as the stock systems send."""
+
+    SENDER = posewire.SenderConfig(protocol_version="v2")

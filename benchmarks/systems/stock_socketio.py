@@ -27,7 +27,7 @@ class SocketIOMsgpack:
     serializer: ClassVar = "msgpack"
 
     def __init__(self, setup: Setup) -> None:
-        self._protocol = PoseProtocol()
+        self._protocol = PoseProtocol(version="v2")
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
@@ -62,7 +62,7 @@ class SocketIOMsgpack:
 
         async def send(landmarks: Landmarks) -> None:
             now = time.time()
-            body = protocol.encode_pose(to_pose_data(landmarks), now=now)
+            body = protocol.encode_pose(to_pose_data(landmarks), now=now).body
             packet = writer.write(
                 Kind.POSE, Delivery.LATEST, _STREAM, version=2, captured_us=round(now * 1e6), body=body
             )

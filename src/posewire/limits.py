@@ -8,7 +8,7 @@ from typing import Final
 MAX_PACKET_BYTES: Final = 1 << 20
 """One packet, header and body. The WebSocket is closed with code 1009 on a larger message."""
 
-MAX_INFLATED_BYTES: Final = 4 << 20
+MAX_INFLATED_BYTES: Final = 1 << 20
 """A body after decompression; a small packet must not become a large allocation."""
 
 MAX_LANDMARKS: Final = 2048

@@ -66,7 +66,10 @@ def member(server: posewire.Server) -> Member:
 
 
 def landmarks(seed: int = 0, count: int = 33) -> Landmarks:
-    return np.random.default_rng(seed).random((count, 4)).astype(np.float32)
+    """Return numbers that lie on the default steps, so that every body version brings them unchanged."""
+    steps = np.array((512, 512, 512, 32))
+    array: Landmarks = (np.rint(np.random.default_rng(seed).random((count, 4)) * steps) / steps).astype(np.float32)
+    return array
 
 
 def points(frame: posewire.Frame) -> Landmarks:

@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 
 import posewire
-from posewire import AudioChunk, ConfigurationError, Event, SecurityError, clock
-from posewire.protocol import HEADER_BYTES, Header, Seal, SealKey, control, unpack_header
+from posewire import AudioChunk, ConfigurationError, Event, PoseData, SecurityError, clock
+from posewire.protocol import HEADER_BYTES, Header, PoseProtocol, Seal, SealKey, control, unpack_header
 from posewire.protocol.control import JoinedRoom, RoomSnapshot
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
 from tests.connect.fault_proxy import FaultProxy
+from tests.connect.loss.lossy_link import knows
 from tests.connect.test_integration import Plain
 
 KEY = bytes(range(32))
@@ -71,7 +72,7 @@ def every_nonce(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[Sealed]]:
 
 
 @pytest.mark.parametrize("key", [KEY, PASSPHRASE], ids=["bytes", "passphrase"])
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 async def test_members_with_the_key_understand_each_other(sealing: Sealing, version: str, key: bytes | str) -> None:
     config = changed(sender={"protocol_version": version})
     heard: list[Event] = []
@@ -90,11 +91,12 @@ async def test_members_with_the_key_understand_each_other(sealing: Sealing, vers
         assert bob.receiver.drops == {}
 
 
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 async def test_the_server_and_a_member_without_the_key_see_no_body(
     server: posewire.Server, sealing: Sealing, version: str
 ) -> None:
     pose = landmarks()
+    keyframe = PoseProtocol().encode_pose(PoseData(pose), now=0.0).body
     config = changed(sender={"protocol_version": version, "compression_enabled": False})
     async with sealing("alice", config=config) as alice, Plain() as tap:
         await tap.enter(server, "tap")
@@ -107,6 +109,7 @@ async def test_the_server_and_a_member_without_the_key_see_no_body(
         assert header.seal is Seal.AEAD
         for secret in (
             pose[0].tobytes(),
+            keyframe[-16:],
             b"pose_landmarks",
             b"business",
             b"gesture",
@@ -143,8 +146,10 @@ async def test_whoever_comes_late_understands_at_once(sealing: Sealing) -> None:
             await alice.sender.flush()
         async with sealing("bob") as bob:
             frames = bob.frames()
+            await eventually(lambda: alice.rooms.current_room("bob") == "studio")
             await alice.send_pose(landmarks(5))
             frame = await next_frame(frames)
+            assert (points(frame) == landmarks(5)).all()
             assert (frame.seq, bob.receiver.drops) == (5, {})
 
 
@@ -217,7 +222,7 @@ async def test_a_member_cannot_replay_or_alter_what_another_said(
 
 
 @pytest.mark.parametrize("key", [KEY, None], ids=["aead", "mac"])
-@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("version", ["v1", "v2", "v3"])
 async def test_a_server_or_a_wire_that_replays_alters_or_strips(
     sealing: Sealing, key: bytes | None, version: str
 ) -> None:
@@ -291,6 +296,7 @@ async def test_a_receiver_that_was_away_takes_nothing_twice(
             await eventually(lambda: bob.socket.status.reconnect_count == 1)
             take(packets[0])
             assert bob.receiver.drops == {"replayed": 1}
+            await knows(alice, bob)  # and sends a keyframe to whom it does not know yet
             await alice.send_pose(landmarks(1))
             assert (points(await next_frame(frames)) == landmarks(1)).all()
 

@@ -129,6 +129,8 @@ def _of(hint: Any) -> SearchStrategy[Any]:
     origin, args = typing.get_origin(hint), typing.get_args(hint)
     if origin is typing.Annotated and args[0] is bytes:
         return st.sampled_from((b"", bytes(range(args[1].max_length))))
+    if origin is typing.Annotated and args[0] is int:
+        return st.integers(args[1].ge, args[1].le)
     if origin is typing.Annotated:
         return names
     if origin is typing.Literal:

@@ -38,7 +38,9 @@ def session_figures(session: Session, dropped: int = 0) -> dict[str, Any]:
 
 def refused_line(session: Session) -> str:
     """Return what was not taken, by reason, as a line of text; empty when all was."""
-    return ", ".join(f"{count} {reason}" for reason, count in session.receiver.drops.most_common())
+    # A frame that waits for its keyframe is not refused; everyone who joins sees one or two.
+    drops = [drop for drop in session.receiver.drops.most_common() if drop[0] != "missing_reference"]
+    return ", ".join(f"{count} {reason}" for reason, count in drops)
 
 
 def sender_figures(session: Session) -> dict[str, Any]:

@@ -9,11 +9,12 @@ from msgspec import Meta
 from posewire.config.section import HIDDEN, Section
 from posewire.errors import ConfigurationError
 
-ProtocolVersion = Literal["v1", "v2"]
+ProtocolVersion = Literal["v1", "v2", "v3"]
 
 Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
+PrecisionBits = Annotated[int, Meta(ge=-8, le=20)]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 MIN_SECRET_BYTES = 32
@@ -62,7 +63,7 @@ class SecurityConfig(Section, frozen=True, kw_only=True):
     encryption_enabled: bool = True
     """Refuse to send over a plain-text link that is not loopback. False says: I know what I do."""
     compression_level: Annotated[int, Meta(ge=0, le=9)] = 6
-    """zlib level of bodies, 0 (none) to 9 (smallest)."""
+    """zlib level of bodies of v1 and v2, 0 (none) to 9 (smallest)."""
     max_message_age: Milliseconds = 30_000
     """Milliseconds that the signed time of a v1 body may lie before or after the server's clock."""
 
@@ -102,10 +103,20 @@ class SenderConfig(Section, frozen=True, kw_only=True):
 
     queue_size: Annotated[int, Meta(ge=1, le=100_000)] = 256
     """Frames that may wait, over all streams. Full: the lowest priority goes, then the oldest."""
-    protocol_version: ProtocolVersion = "v2"
-    """Body format of poses: v1 (JSON) or v2 (msgpack, float32)."""
+    protocol_version: ProtocolVersion = "v3"
+    """Body format of poses: v1 (JSON), v2 (float32, exact) or v3 (quantised, a tenth of the bytes)."""
+    precision_xy: PrecisionBits = 11
+    """v3: x and y are sent to the nearest 2**-bits; 11 is 1/2048, a third of a pixel in an image 640 wide."""
+    precision_z: PrecisionBits = 9
+    """v3: the same for z."""
+    precision_visibility: PrecisionBits = 5
+    """v3: the same for visibility."""
+    anchor_interval: Annotated[int, Meta(ge=1, le=1000)] = 4
+    """v3: every so manyeth frame is one that others refer to; a receiver can do without any of the rest."""
+    keyframe_interval: Milliseconds = 2000
+    """v3: milliseconds from a frame that needs no other to the next; who lost one asks for it and waits less."""
     compression_enabled: bool = True
-    """zlib on bodies over the threshold, where it makes them smaller."""
+    """zlib on bodies of v1 and v2 over the threshold, where it makes them smaller."""
     compression_threshold: Annotated[int, Meta(ge=0)] = 1024
     """Bytes; smaller bodies are not worth the time."""
     bandwidth_limit: Annotated[int, Meta(ge=1)] | None = None

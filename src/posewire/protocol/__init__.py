@@ -6,7 +6,10 @@ from posewire.protocol.landmarks import to_pose_data
 from posewire.protocol.opener import Opener
 from posewire.protocol.packet_writer import EVENT_STREAM, PacketWriter
 from posewire.protocol.pose_data import PoseData
+from posewire.protocol.pose_decoder import MissingReference, PoseDecoder
+from posewire.protocol.pose_encoder import CodedPose, PoseEncoder
 from posewire.protocol.pose_protocol import VERSIONS, PoseProtocol
+from posewire.protocol.precision import Precision
 from posewire.protocol.room_key import RoomKey
 from posewire.protocol.seal import SALT_BYTES, RoomSeal, SealKey
 from posewire.protocol.socketio_packet import SocketIOPacket, unwrap_frame, wrap_frame
@@ -17,14 +20,19 @@ __all__ = [
     "SALT_BYTES",
     "VERSIONS",
     "AudioChunk",
+    "CodedPose",
     "Delivery",
     "FrameType",
     "Header",
     "Kind",
+    "MissingReference",
     "Opener",
     "PacketWriter",
     "PoseData",
+    "PoseDecoder",
+    "PoseEncoder",
     "PoseProtocol",
+    "Precision",
     "RoomKey",
     "RoomSeal",
     "Seal",

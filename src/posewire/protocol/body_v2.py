@@ -21,7 +21,7 @@ from posewire.protocol.inflate import inflate
 from posewire.protocol.pose_data import DEFAULT_SKELETON, Landmarks, PoseData
 
 VERSION = "2"
-RESERVED_EVENTS = frozenset({"connect", "disconnect", "reconnect", "bye", "room"})
+RESERVED_EVENTS = frozenset({"connect", "disconnect", "reconnect", "bye", "room", "keyframe"})
 """What a session tells its own handlers; a member must not be able to say it."""
 _RAW, _ZLIB = b"\x00", b"\x01"
 

@@ -28,6 +28,8 @@ ROOM: Final = "room"
 """From the server: a `RoomUpdate`."""
 BYE: Final = "bye"
 """From the server, before it closes: a `Bye`."""
+KEYFRAME: Final = "keyframe"
+"""From the server: a `KeyframeWanted`."""
 
 
 class RoomMember(msgspec.Struct, frozen=True, kw_only=True):
@@ -126,6 +128,12 @@ class Bye(msgspec.Struct, frozen=True, kw_only=True):
     """Whether coming back makes sense."""
 
 
+class KeyframeWanted(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody cannot read one of our streams until a keyframe comes."""
+
+    stream: int
+
+
 # Requests and their results ------------------------------------------------------------------------------------------
 
 
@@ -214,6 +222,16 @@ class OpenStream(msgspec.Struct, frozen=True, kw_only=True):
     name: Name
 
 
+class RequestKeyframe(msgspec.Struct, frozen=True, kw_only=True):
+    """Request ``stream.keyframe``: a frame refers to one that did not come; answered by whether the stream is open.
+
+    Its publisher is told.
+    """
+
+    member: Annotated[int, Meta(ge=0, le=0xFFFF)]
+    stream: Annotated[int, Meta(ge=0, le=0xFF)]
+
+
 REQUESTS: Final[dict[str, type[msgspec.Struct]]] = {
     "hello": Hello,
     "heartbeat": Heartbeat,
@@ -225,6 +243,7 @@ REQUESTS: Final[dict[str, type[msgspec.Struct]]] = {
     "room.members": RoomMembers,
     "room.sync": SyncRoom,
     "stream.open": OpenStream,
+    "stream.keyframe": RequestKeyframe,
 }
 REQUEST_NAMES: Final = {cls: name for name, cls in REQUESTS.items()}
 

@@ -15,7 +15,7 @@ HEADER_BYTES: Final = _LAYOUT.size
 HEADER_FORMAT: Final = 1
 """High half of the first byte; the low half is the version of the body."""
 
-BODY_VERSIONS: Final = (1, 2)
+BODY_VERSIONS: Final = (1, 2, 3)
 MAX_SEQ: Final = 0xFFFF_FFFF
 
 

@@ -24,23 +24,39 @@ class PacketWriter:
         self._key = key
         self._next_seq.clear()
 
-    def write(
-        self, kind: Kind, delivery: Delivery, stream: int, *, version: int, captured_us: int, body: bytes
-    ) -> bytes:
-        """Return the packet of the next frame of ``stream``; all bodies of versions 1 and 2 are keyframes.
+    def next_seq(self, stream: int) -> int:
+        """Return the number that the next frame of ``stream`` will have.
 
         Raises:
             ProtocolError: The stream has had its 2³² frames.
         """
         seq = self._next_seq.get(stream, 0)
         if seq > MAX_SEQ:
-            raise ProtocolError(str(version), f"stream {stream} has no number left; join the room again")
+            raise ProtocolError("?", f"stream {stream} has no number left; join the room again")
+        return seq
+
+    def write(
+        self,
+        kind: Kind,
+        delivery: Delivery,
+        stream: int,
+        *,
+        version: int,
+        captured_us: int,
+        body: bytes,
+        frame_type: FrameType = FrameType.KEY,
+        ref: int = 0,
+    ) -> bytes:
+        """Return the packet of the next frame of ``stream``.
+
+        Raises:
+            ProtocolError: The stream has had its 2³² frames.
+        """
+        seq = self.next_seq(stream)
         self._next_seq[stream] = seq + 1
         key = self._key
         # A body of version 1 carries the specification's own signature; it needs no MAC.
         if key is None or (key.mode is Seal.MAC and version == 1):
-            return (
-                Header(version, kind, delivery, FrameType.KEY, stream, self.member, seq, 0, captured_us).pack() + body
-            )
-        header = Header(version, kind, delivery, FrameType.KEY, stream, self.member, seq, 0, captured_us, key.mode)
+            return Header(version, kind, delivery, frame_type, stream, self.member, seq, ref, captured_us).pack() + body
+        header = Header(version, kind, delivery, frame_type, stream, self.member, seq, ref, captured_us, key.mode)
         return key.seal(header, body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from functools import partial
 from typing import Any, Final
 
 from posewire.errors import DataValidationError, ProtocolError
@@ -12,17 +13,30 @@ from posewire.protocol.header import HEADER_BYTES, FrameType, Header
 from posewire.protocol.inflate import inflate
 from posewire.protocol.landmarks import to_pose_data
 from posewire.protocol.pose_data import PoseData
+from posewire.protocol.pose_decoder import PoseDecoder
+from posewire.protocol.pose_encoder import ANCHOR_INTERVAL, KEYFRAME_INTERVAL, CodedPose, PoseEncoder
+from posewire.protocol.pose_shape import DEFAULT_PRECISION
+from posewire.protocol.precision import Precision
 
-VERSIONS: Final = {"v1": 1, "v2": 2}
+VERSIONS: Final = {"v1": 1, "v2": 2, "v3": 3}
+_KEYFRAME_GAP: Final = 0.2
+"""Seconds between keyframes, however many ask for one."""
+_MOST_DECODERS: Final = 256
+"""Streams whose references are kept; then the one heard longest ago needs a keyframe."""
 
 
 class PoseProtocol:
     """Turns poses, sound and events into bodies and back. Pure: no clock, no socket.
 
+    It remembers, for version 3, what the frames of each stream refer to, until `reset`.
+
     Args:
         compression_level: zlib level, 0 (none) to 9 (smallest).
         compression_threshold: Bytes; a body at or below it is not worth compressing. None never compresses.
         version: Body version that `encode_pose` writes; all versions are read.
+        precision: Steps of version 3.
+        anchor_interval: Every so manyeth frame of version 3 is an anchor.
+        keyframe_interval: Seconds between keyframes of version 3.
 
     Raises:
         DataValidationError: A level outside 0..9.
@@ -30,7 +44,14 @@ class PoseProtocol:
     """
 
     def __init__(
-        self, compression_level: int = 6, *, compression_threshold: int | None = 1024, version: str = "v2"
+        self,
+        compression_level: int = 6,
+        *,
+        compression_threshold: int | None = 1024,
+        version: str = "v3",
+        precision: Precision = DEFAULT_PRECISION,
+        anchor_interval: int = ANCHOR_INTERVAL,
+        keyframe_interval: float = KEYFRAME_INTERVAL,
     ) -> None:
         if type(compression_level) is not int or not 0 <= compression_level <= 9:
             raise DataValidationError("compression_level", repr(compression_level), "expected 0 to 9")
@@ -38,8 +59,17 @@ class PoseProtocol:
         self.compression_threshold = compression_threshold
         self.signing_key = b""
         """Signs v1 bodies: the key of the room, set on joining."""
-        self._version = VERSIONS["v2"]
+        self._version = VERSIONS["v3"]
         self._signed_us = 0
+        self._new_encoder = partial(
+            PoseEncoder,
+            precision,
+            anchor_interval=anchor_interval,
+            keyframe_interval=keyframe_interval,
+            keyframe_gap=_KEYFRAME_GAP,
+        )
+        self._encoders: dict[int, PoseEncoder] = {}
+        self._decoders: dict[tuple[int, int], PoseDecoder] = {}
         self.set_version(version)
 
     @property
@@ -62,19 +92,55 @@ class PoseProtocol:
             raise ValueError(f"protocol version {version!r}: expected one of {', '.join(VERSIONS)}")
         self._version = VERSIONS[version]
 
-    def encode_pose(self, pose: PoseData, *, now: float) -> bytes:
-        """Return the body of ``pose`` in the current version; ``now`` is the time v1 stamps and signs, seconds."""
-        if self._version == 1:
-            if not self.signing_key:
-                raise ProtocolError("1", "no signing key: join a room first")
-            return body_v1.encode_pose(
-                pose,
-                key=self.signing_key,
-                now=self._signing_time(now),
-                threshold=self.compression_threshold,
-                level=self.compression_level,
-            )
-        return body_v2.encode_pose(pose, threshold=self.compression_threshold, level=self.compression_level)
+    def reset(self) -> None:
+        """Forget the frames of all streams: their numbers mean others from now on."""
+        self._encoders.clear()
+        self._decoders.clear()
+
+    def forget(self, member: int) -> None:
+        """Forget the frames of a member that left; its number may be given to another."""
+        for key in [key for key in self._decoders if key[0] == member]:
+            del self._decoders[key]
+
+    def request_keyframe(self, stream: int | None = None) -> None:
+        """Make the next frame of one of our streams, or of all, a keyframe: somebody cannot read what comes.
+
+        But not twice in 0.2 s.
+        """
+        for number, encoder in self._encoders.items():
+            if stream in (None, number):
+                encoder.request_keyframe()
+
+    def encode_pose(self, pose: PoseData, *, now: float, stream: int = 0, seq: int = 0) -> CodedPose:
+        """Return ``pose`` in the current version, with the frame type and the reference that go into its header.
+
+        Args:
+            pose: What to encode.
+            now: Seconds on the server's clock: what v1 signs, and v3 spaces keyframes by.
+            stream: Its number.
+            seq: Number of the frame; it grows with each.
+
+        Raises:
+            ProtocolError: Version 1 without a signing key.
+        """
+        if self._version == 3:
+            encoder = self._encoders.get(stream)
+            if encoder is None:
+                encoder = self._encoders[stream] = self._new_encoder()
+            return encoder.encode(pose, seq=seq, time=now)
+        if self._version == 2:
+            body = body_v2.encode_pose(pose, threshold=self.compression_threshold, level=self.compression_level)
+            return CodedPose(FrameType.KEY, 0, body)
+        if not self.signing_key:
+            raise ProtocolError("1", "no signing key: join a room first")
+        body = body_v1.encode_pose(
+            pose,
+            key=self.signing_key,
+            now=self._signing_time(now),
+            threshold=self.compression_threshold,
+            level=self.compression_level,
+        )
+        return CodedPose(FrameType.KEY, 0, body)
 
     def decode_pose(self, header: Header, packet: bytes, *, timestamp: float) -> PoseData:
         """Return the pose behind ``header``, stamped with ``timestamp``.
@@ -82,9 +148,14 @@ class PoseProtocol:
         ``packet`` comes from `Opener.open`, which checks seal and signature; here it is only read.
 
         Raises:
+            MissingReference: It refers to a frame that did not come.
             ProtocolError: The body is not what the header says.
         """
-        _only_plain(header)
+        if header.version == 3:
+            body = packet[HEADER_BYTES:]
+            decoder = self._decoder(header.member, header.stream)
+            return decoder.decode(header.frame_type, header.seq, header.ref, body, timestamp=timestamp)
+        _only_key(header)
         if header.version == 2:
             return body_v2.decode_pose(packet[HEADER_BYTES:], timestamp=timestamp)
         pose = body_v1.read_pose(packet[HEADER_BYTES:])
@@ -123,6 +194,13 @@ class PoseProtocol:
         _only_v2(header)
         return body_v2.decode_event(packet[HEADER_BYTES:])
 
+    def _decoder(self, member: int, stream: int) -> PoseDecoder:
+        decoder = self._decoders.pop((member, stream), None) or PoseDecoder()
+        self._decoders[member, stream] = decoder
+        if len(self._decoders) > _MOST_DECODERS:
+            del self._decoders[next(iter(self._decoders))]
+        return decoder
+
     def _signing_time(self, now: float) -> float:
         # A coarse clock shows one time twice, and a receiver takes the second for a replay of the first.
         signed_us = round(now * 1e6)
@@ -153,12 +231,12 @@ class PoseProtocol:
         return body_v1.pose_from_json(inflate(data, version=body_v1.VERSION))
 
 
-def _only_plain(header: Header) -> None:
+def _only_key(header: Header) -> None:
     if header.ref or header.frame_type is not FrameType.KEY:
         raise ProtocolError(str(header.version), "bodies of versions 1 and 2 are keyframes")
 
 
 def _only_v2(header: Header) -> None:
-    _only_plain(header)
+    _only_key(header)
     if header.version != 2:
         raise ProtocolError(str(header.version), f"{header.kind.name.lower()} bodies have version 2")

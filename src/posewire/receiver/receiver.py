@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import math
 import weakref
+from collections import deque
 from collections.abc import Callable
 
 from posewire import clock
 from posewire.config import ReceiverConfig
-from posewire.errors import InvalidDataError, ProtocolError
+from posewire.errors import InvalidDataError, PosewireError, ProtocolError
 from posewire.monitor import StreamFigures, StreamStats
-from posewire.protocol import Header, Kind
+from posewire.protocol import FrameType, Header, Kind, MissingReference, control
 from posewire.receiver.frame import FrameKind
 from posewire.receiver.subscription import Received, Subscription
 from posewire.rooms import RoomManager
@@ -22,6 +25,10 @@ _LATEST = 1e11
 """Seconds since 1970: the year 5138."""
 _MAX_STATS = 1024
 """Streams that figures are kept of; then the one that started first is forgotten."""
+_ASK_AGAIN = 0.25
+"""Seconds until a keyframe that did not come is asked for again."""
+_ASK_AT_ONCE = 0.05
+"""The same when there was one."""
 
 
 class Receiver:
@@ -44,6 +51,11 @@ class Receiver:
         # Weak: a loop that was left with `break` is forgotten with its iterator.
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._stats: dict[tuple[str, str], StreamStats] = {}
+        self._asked: dict[tuple[int, int], tuple[float, int]] = {}
+        """When a keyframe of a stream was asked for last, and the newest frame since that could not be read and may be
+        referred to."""
+        self._questions: deque[control.RequestKeyframe] = deque(maxlen=_MAX_STATS)
+        self._asking = asyncio.Event()
         self._ended = False
         self._failure: Callable[[], BaseException] | None = None
         socket.on_packet(Kind.POSE, self._packet)
@@ -77,6 +89,19 @@ class Receiver:
         for subscription in list(self._subscriptions):
             subscription.end(failure)
 
+    async def run(self) -> None:
+        """Ask for the keyframes that are missed; for ever."""
+        while True:
+            await self._asking.wait()
+            self._asking.clear()
+            while self._questions:
+                question = self._questions.popleft()
+                try:
+                    await self._socket.request(question, bool)
+                except PosewireError as exc:
+                    # The next frame that cannot be read asks again.
+                    logger.debug("keyframe not asked for: %s", exc)
+
     def _packet(self, header: Header, packet: bytes) -> None:
         opened = self._rooms.open(header, packet)
         if opened is None:
@@ -97,10 +122,28 @@ class Receiver:
         except ProtocolError as exc:
             self.drops[exc.reason] += 1
             logger.debug("dropped a frame of %s: %s", user_id, exc)
+            if isinstance(exc, MissingReference):
+                self._ask_keyframe(header)
             return
         received = Received(user_id, kind, stream, header.seq, timestamp, len(packet), pose, audio)
         for subscription in wanting:
             subscription.put(received)
+
+    def _ask_keyframe(self, header: Header) -> None:
+        now = clock.monotonic()
+        stream = (header.member, header.stream)
+        then, seq = self._asked.get(stream, (-math.inf, -1))
+        # A reference newer than all we know of: the keyframe was sent, and it is lost too.
+        known = header.seq - header.ref <= seq
+        if now - then < (_ASK_AGAIN if known else _ASK_AT_ONCE):
+            if known and header.frame_type is FrameType.ANCHOR:
+                self._asked[stream] = (then, max(seq, header.seq))
+            return
+        if len(self._asked) >= _MAX_STATS:
+            self._asked.clear()  # costs a question too many
+        self._asked[stream] = (now, header.seq)
+        self._questions.append(control.RequestKeyframe(member=header.member, stream=header.stream))
+        self._asking.set()
 
     def _observe(self, user_id: str, stream: str, header: Header, timestamp: float, size: int) -> None:
         key = (user_id, stream)

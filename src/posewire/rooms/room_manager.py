@@ -138,8 +138,13 @@ class RoomManager:
             RoomError: We are not in that room.
         """
         snapshot = await self._socket.request(control.SyncRoom(room=_checked(room_id)), control.RoomSnapshot)
-        if self.state is not None and self.state.room_id == room_id and snapshot.version >= self.state.version:
+        old = self.state
+        if old is not None and old.room_id == room_id and snapshot.version >= old.version:
             self.state = RoomState.from_snapshot(snapshot)
+            stays = {(member.id, member.number, member.join_time) for member in snapshot.members}
+            for member in old.members.values():
+                if (member.id, member.number, member.join_time) not in stays:
+                    self._socket.protocol.forget(member.number)
 
     async def open_stream(self, kind: StreamKind, name: str) -> int:
         """Return the number of our stream, opened if it is not. Waits for the server.
@@ -259,7 +264,12 @@ class RoomManager:
         if update.version > self.state.version + 1:
             self._stale.set()
             return
+        if isinstance(update.change, control.Left) and (gone := self.state.members.get(update.change.user_id)):
+            self._socket.protocol.forget(gone.number)
         self.state.absorb(update.change)
+        if isinstance(update.change, control.Joined):
+            # Who is new has nothing that our next frames could refer to.
+            self._socket.protocol.request_keyframe()
 
     def _open(self, header: Header, packet: bytes) -> Opened:
         state, opener = self.state, self._opener

@@ -97,7 +97,7 @@ class PoseSender:
         return self._sampling_rate
 
     def set_protocol_version(self, version: str) -> None:
-        """Write poses as ``v1`` or ``v2`` from the next one on.
+        """Write poses as ``v1``, ``v2`` or ``v3`` from the next one on.
 
         Raises:
             ValueError: There is no such version; the old one stays.
@@ -105,7 +105,7 @@ class PoseSender:
         self._socket.protocol.set_version(version)
 
     def enable_compression(self, enabled: bool = True) -> None:
-        """Compress bodies over the threshold of the settings, or none."""
+        """Compress bodies of v1 and v2 over the threshold of the settings, or none."""
         self._socket.protocol.compression_threshold = (
             self._socket.config.sender.compression_threshold if enabled else None
         )

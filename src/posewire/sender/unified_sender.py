@@ -11,11 +11,28 @@ import msgspec
 
 from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
-from posewire.errors import ConnectionError, InvalidDataError, PosewireError, QueueFullError, RoomError
+from posewire.errors import (
+    ConnectionError,
+    DataValidationError,
+    InvalidDataError,
+    PosewireError,
+    QueueFullError,
+    RoomError,
+)
 from posewire.flow import QueueItem, SendOutcome, SendQueue, TokenBucket
 from posewire.limits import MAX_NAME_CHARS
 from posewire.monitor import PerformanceMonitor
-from posewire.protocol import AudioChunk, Delivery, Kind, PoseData, to_audio_chunk, to_pose_data
+from posewire.protocol import (
+    AudioChunk,
+    CodedPose,
+    Delivery,
+    FrameType,
+    Kind,
+    PoseData,
+    control,
+    to_audio_chunk,
+    to_pose_data,
+)
 from posewire.rooms import RoomManager
 from posewire.sockets import SocketManager
 
@@ -87,6 +104,7 @@ class UnifiedSender:
         self._inbox: dict[str, tuple[Any, float, int]] = {}
         self._inbox_called = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        socket.on_server_event(control.KEYFRAME, self._keyframe_wanted)
 
     # Handing in ------------------------------------------------------------------------------------------------------
 
@@ -265,17 +283,29 @@ class UnifiedSender:
         number = await self._stream_number(item.kind, item.stream)
         if item.kind is Kind.POSE:
             version = protocol.body_version
-            body = protocol.encode_pose(item.data, now=self._socket.clock.to_server(clock.now()))
+            seq = self._socket.writer.next_seq(number)
+            now = self._socket.clock.to_server(clock.now())
+            coded = protocol.encode_pose(item.data, now=now, stream=number, seq=seq)
         else:
-            version, body = 2, protocol.encode_audio(item.data)
+            version, coded = 2, CodedPose(FrameType.KEY, 0, protocol.encode_audio(item.data))
         return self._socket.writer.write(
             item.kind,
             item.delivery,
             number,
             version=version,
             captured_us=self._socket.captured_us(item.timestamp),
-            body=body,
+            body=coded.body,
+            frame_type=coded.frame_type,
+            ref=coded.ref,
         )
+
+    def _keyframe_wanted(self, data: Any) -> None:
+        try:
+            wanted = control.from_plain(data, control.KeyframeWanted, what="keyframe")
+        except DataValidationError as exc:
+            logger.warning("request for a keyframe not understood: %s", exc)
+            return
+        self._socket.protocol.request_keyframe(wanted.stream)
 
     async def _stream_number(self, kind: Kind, name: str) -> int:
         if self._epoch != self._socket.epoch:

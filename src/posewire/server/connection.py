@@ -37,6 +37,8 @@ class Connection:
         self.session_id = session_id
         self.room_id: str | None = None
         self.number = 0
+        self.keyframes: dict[int, float] = {}
+        """When a keyframe of a stream was asked of it last."""
         self.ended: asyncio.Event = environ[ENDED]
         self._engine = engine
         self._outlet = Outlet(engine.eio_socket(sid), environ["aiohttp.request"])

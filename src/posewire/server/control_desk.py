@@ -61,6 +61,8 @@ class ControlDesk:
                 return self._sync(connection, room)
             case control.OpenStream():
                 return rooms.open_stream(connection, message)
+            case control.RequestKeyframe(member=member, stream=stream):
+                return rooms.request_keyframe(connection, member, stream)
             case _:  # a request in control.REQUESTS that nobody carries out is our own mistake
                 raise AssertionError(type(message).__name__)
 

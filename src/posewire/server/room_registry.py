@@ -16,6 +16,8 @@ from posewire.server.engine import outgoing_event
 
 logger = logging.getLogger(__name__)
 
+_KEYFRAME_GAP = 0.02
+"""Seconds in which a publisher is told once that a keyframe of a stream is wanted; how many it makes is up to it."""
 _MAX_EMPTY_ROOMS = 16
 """Rooms that one connection may make before anybody is in them."""
 
@@ -133,6 +135,28 @@ class RoomRegistry:
         number = room.state.stream_number(connection.user_id, request.kind, request.name)
         assert number is not None
         return number
+
+    def request_keyframe(self, connection: Connection, member: int, stream: int) -> bool:
+        """Tell the publisher of a stream that a member cannot read it; False when there is no such stream of poses.
+
+        Raises:
+            RoomError: The connection is in no room, or may not subscribe.
+        """
+        room = self.room_of(connection)
+        if room is None:
+            raise RoomError("?", f"{connection.user_id} is in no room")
+        if not connection.claims.subscribe:
+            raise RoomError(room.state.room_id, f"{connection.user_id} may not subscribe here")
+        known = room.state.streams.get((member, stream))
+        if known is None or known.kind != "pose":
+            return False
+        publisher, now = room.connections[known.user_id], self._now()
+        # Many who ask are told of as one: nobody's queue is filled by somebody else's questions.
+        if not 0 <= now - publisher.keyframes.get(stream, 0) < _KEYFRAME_GAP:
+            publisher.keyframes[stream] = now
+            wanted = control.KeyframeWanted(stream=stream)
+            publisher.tell(outgoing_event(control.KEYFRAME, control.to_plain(wanted)))
+        return True
 
     def _make_way(self, room: Room, newcomer: Connection) -> None:
         """Unseat an older connection of the same user: the newer one is the one that works."""

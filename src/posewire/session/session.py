@@ -162,6 +162,7 @@ class Session:
                 **self.socket.loops(),
                 "rooms": self.rooms.run,
                 "pipeline": self.sender.run,
+                "keyframes": self.receiver.run,
                 "sampler": lambda: sample_system(self.monitor, interval=self.config.monitor.sample_interval / 1000),
             }
             async with asyncio.TaskGroup() as group:

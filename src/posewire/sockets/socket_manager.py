@@ -23,6 +23,7 @@ from posewire.protocol import (
     Kind,
     PacketWriter,
     PoseProtocol,
+    Precision,
     SealKey,
     control,
     unpack_header,
@@ -85,6 +86,9 @@ class SocketManager:
             self.config.security.compression_level,
             compression_threshold=sender.compression_threshold if sender.compression_enabled else None,
             version=sender.protocol_version,
+            precision=Precision(sender.precision_xy, sender.precision_z, sender.precision_visibility),
+            anchor_interval=sender.anchor_interval,
+            keyframe_interval=sender.keyframe_interval / 1000,
         )
         self.welcome: control.Welcome | None = None
         self.room_id: str | None = None
@@ -221,6 +225,7 @@ class SocketManager:
         self.room_id = room_id
         self.epoch += 1
         self.writer.reset(number, key)
+        self.protocol.reset()
 
     # Talking ---------------------------------------------------------------------------------------------------------
 

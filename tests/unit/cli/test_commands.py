@@ -84,13 +84,16 @@ def test_demo_prints_figures_as_json() -> None:
         assert stream["frames"] > 5
         assert stream["lost"] == stream["dropped"] == 0
         assert 0 < stream["age_ms"]["p50"] <= stream["age_ms"]["p95"] <= stream["age_ms"]["p99"]
-        assert stream["bytes_per_frame"] > 500
+    sizes = {stream["user"]: stream["bytes_per_frame"] for stream in figures["streams"]}
+    # Header and seal are 27 bytes; as float32, a body is 547 bytes, with face and hands 8,800.
+    assert 40 < sizes["jump"] < 140
+    assert 150 < sizes["signing"] < 1200
 
 
 def test_demo_without_a_terminal_prints_lines() -> None:
     result = invoke("demo", "--seconds", "1.2", "--sample", "jump")
     assert result.exit_code == 0
-    assert re.search(r"jump/pose +\d+\.\d fps +574 bytes/frame +0 lost +age p50", result.stdout)
+    assert re.search(r"jump/pose +\d+\.\d fps +\d\d bytes/frame +0 lost +age p50", result.stdout)
 
 
 def test_bench_prints_figures() -> None:
@@ -188,7 +191,9 @@ def test_a_room_key_comes_from_a_file_or_the_environment(
     out = {name: process.communicate(timeout=30)[0] for name, process in watching.items()}
     figures = {name: msgspec.json.decode(out[name]) for name in ("same", "none")}
     assert [stream["user"] for stream in figures["same"]["streams"]] == ["sender"]
-    assert figures["same"]["drops"] == {}
+    # It may have come in the middle of the stream; nothing was refused for its seal.
+    assert figures["same"]["drops"].keys() <= {"missing_reference"}
+    assert figures["same"]["drops"].get("missing_reference", 0) < 10
     assert figures["none"]["streams"] == []
     assert figures["none"]["drops"]["no_key"] > 10
     assert re.search(r"refused: \d+ wrong_key", out["other"])

@@ -21,8 +21,10 @@ from posewire.protocol.control import (
     Joined,
     JoinedRoom,
     JoinRoom,
+    KeyframeWanted,
     Left,
     OpenStream,
+    RequestKeyframe,
     RoomMember,
     RoomSnapshot,
     RoomStatus,
@@ -74,7 +76,12 @@ def test_the_change_of_an_update_keeps_its_type(update: RoomUpdate) -> None:
 
 @ALL
 @settings(max_examples=25)
-@given(data=plain | st.dictionaries(st.sampled_from(("room", "user_id", "kind", "name", "type", "version")), plain))
+@given(
+    data=plain
+    | st.dictionaries(
+        st.sampled_from(("room", "user_id", "kind", "name", "type", "version", "member", "stream")), plain
+    )
+)
 def test_anything_else_is_refused_in_one_way(kind: type[msgspec.Struct], data: Any) -> None:
     try:
         found = from_plain(data, kind, what="request")
@@ -119,6 +126,8 @@ SAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
         control.RoomMembers(room="r"),
         control.SyncRoom(room="r"),
         OpenStream(kind="audio", name="voice"),
+        RequestKeyframe(member=1, stream=1),
+        KeyframeWanted(stream=1),
     )
 }
 
@@ -151,6 +160,16 @@ def test_what_is_left_out_has_its_default() -> None:
         ({"room": "r", "salt": bytes(17)}, JoinRoom, "length <= 16"),
         ({"room": "r", "key_id": bytes(7)}, JoinRoom, "`key_id` of 0 or 8"),
         ({"kind": "video", "name": "x"}, OpenStream, "Invalid enum value 'video'"),
+        ({"member": 1}, RequestKeyframe, "missing required field `stream`"),
+        ({"stream": 1}, RequestKeyframe, "missing required field `member`"),
+        ({"member": -1, "stream": 1}, RequestKeyframe, r"Expected `int` >= 0 - at `\$.member`"),
+        ({"member": 0x1_0000, "stream": 1}, RequestKeyframe, r"Expected `int` <= 65535 - at `\$.member`"),
+        ({"member": 1, "stream": -1}, RequestKeyframe, r"Expected `int` >= 0 - at `\$.stream`"),
+        ({"member": 1, "stream": 256}, RequestKeyframe, r"Expected `int` <= 255 - at `\$.stream`"),
+        ({"member": 1, "stream": 1.5}, RequestKeyframe, "Expected `int`, got `float`"),
+        ({"member": 1, "stream": True}, RequestKeyframe, "Expected `int`, got `bool`"),
+        ({}, KeyframeWanted, "missing required field `stream`"),
+        ({"stream": "pose"}, KeyframeWanted, "Expected `int`, got `str`"),
         (None, Heartbeat, "Expected `object`, got `null`"),
         ([], Heartbeat, "Expected `object`, got `array`"),
         ({"room": "r", "version": 1, "change": {"type": "exploded"}}, RoomUpdate, "Invalid value 'exploded'"),
@@ -168,6 +187,14 @@ def test_a_refusal_quotes_briefly() -> None:
     assert len(str(caught.value)) < 300
 
 
+@pytest.mark.parametrize(("member", "stream"), [(0, 0), (0xFFFF, 0xFF)])
+def test_every_number_of_a_header_can_be_asked_for(member: int, stream: int) -> None:
+    plain_form = {"member": member, "stream": stream}
+    question = from_plain(plain_form, RequestKeyframe, what="request")
+    assert question == RequestKeyframe(member=member, stream=stream)
+    assert (to_plain(question), control.REQUEST_NAMES[type(question)]) == (plain_form, "stream.keyframe")
+
+
 @pytest.mark.parametrize("size", [1, MAX_NAME_CHARS])
 def test_names_of_every_length(size: int) -> None:
     assert from_plain({"room": "é" * size}, JoinRoom, what="join").room == "é" * size
@@ -176,4 +203,4 @@ def test_names_of_every_length(size: int) -> None:
 def test_requests_are_named_both_ways() -> None:
     assert {name: kind for kind, name in control.REQUEST_NAMES.items()} == control.REQUESTS
     assert len(set(control.REQUESTS.values())) == len(control.REQUESTS)
-    assert not {control.FRAME, control.ROOM, control.BYE} & set(control.REQUESTS)
+    assert not {control.FRAME, control.ROOM, control.BYE, control.KEYFRAME} & set(control.REQUESTS)

@@ -67,6 +67,31 @@ def test_another_member_starts_anew() -> None:
     assert [seq_of(writer), seq_of(writer, EVENT_STREAM)] == [0, 0]
 
 
+@given(st.sampled_from(FrameType), uints(16), st.sampled_from((None, Seal.MAC, Seal.AEAD)), st.sampled_from((2, 3)))
+def test_frame_type_and_reference_go_into_the_header(
+    frame_type: FrameType, ref: int, mode: Seal | None, version: int
+) -> None:
+    writer = PacketWriter()
+    writer.reset(1, None if mode is None else key(mode))
+    packet = writer.write(
+        Kind.POSE, Delivery.LATEST, 1, version=version, captured_us=5, body=b"body", frame_type=frame_type, ref=ref
+    )
+    opened = packet if mode is None else key(mode).open(packet)
+    assert opened is not None, "the seal is over what the header says"
+    found = unpack_header(packet)
+    assert (found.frame_type, found.ref, found.seal) == (frame_type, ref, mode or Seal.NONE)
+    assert (found.version, found.seq, found.captured_us, opened[HEADER_BYTES:]) == (version, 0, 5, b"body")
+
+
+def test_the_next_number_is_the_one_that_is_written() -> None:
+    writer = PacketWriter()
+    for stream, expected in ((1, 0), (1, 1), (2, 0), (1, 2)):
+        assert writer.next_seq(stream) == writer.next_seq(stream) == expected, "looking takes none"
+        assert seq_of(writer, stream) == expected
+    writer.reset(2)
+    assert (writer.next_seq(1), writer.next_seq(9)) == (0, 0)
+
+
 def key(mode: Seal) -> SealKey:
     return RoomSeal(mode, b"secret" * 6, "studio").key_of("alice", bytes(16))
 
@@ -81,12 +106,21 @@ def test_after_the_last_number_comes_none(monkeypatch: pytest.MonkeyPatch, seale
     for _ in range(3):
         with pytest.raises(ProtocolError, match="stream 1 has no number left"):
             seq_of(writer)
+        with pytest.raises(ProtocolError, match="stream 1 has no number left"):
+            writer.next_seq(1)
     assert seq_of(writer, 2) == 0
 
 
 @pytest.mark.parametrize(
     ("mode", "version", "seal"),
-    [(Seal.MAC, 1, Seal.NONE), (Seal.MAC, 2, Seal.MAC), (Seal.AEAD, 1, Seal.AEAD), (Seal.AEAD, 2, Seal.AEAD)],
+    [
+        (Seal.MAC, 1, Seal.NONE),
+        (Seal.MAC, 2, Seal.MAC),
+        (Seal.MAC, 3, Seal.MAC),
+        (Seal.AEAD, 1, Seal.AEAD),
+        (Seal.AEAD, 2, Seal.AEAD),
+        (Seal.AEAD, 3, Seal.AEAD),
+    ],
 )
 def test_only_v1_goes_without_a_mac(mode: Seal, version: int, seal: Seal) -> None:
     writer = PacketWriter()

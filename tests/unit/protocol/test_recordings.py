@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from posewire.protocol import Delivery, FrameType, Header, Kind, PoseData, PoseProtocol
+from tests.half_step import assert_within
 from tests.unit.strategies import Floats
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
@@ -68,10 +69,10 @@ def test_all_thirteen_are_there() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_frame_through_v2(name: str) -> None:
-    protocol = PoseProtocol()
+    protocol = PoseProtocol(version="v2")
     count = 0
     for row, pose in frames(name):
-        packet = HEADER.pack() + protocol.encode_pose(pose, now=0.0)
+        packet = HEADER.pack() + protocol.encode_pose(pose, now=0.0).body
         found = protocol.decode_pose(HEADER, packet, timestamp=pose.timestamp)
         assert found == pose
         np.testing.assert_array_equal(recorded(found)[-len(row) :], row)
@@ -80,12 +81,26 @@ def test_every_frame_through_v2(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_every_frame_through_v3(name: str) -> None:
+    sender, receiver = PoseProtocol(), PoseProtocol()
+    size = count = 0
+    for seq, (_, pose) in enumerate(frames(name)):
+        coded = sender.encode_pose(pose, now=pose.timestamp, stream=1, seq=seq)
+        header = msgspec.structs.replace(HEADER, version=3, frame_type=coded.frame_type, seq=seq, ref=coded.ref)
+        found = receiver.decode_pose(header, header.pack() + coded.body, timestamp=pose.timestamp)
+        assert_within(found, pose)
+        size += len(coded.body)
+        count += pose.landmark_count
+    assert size < 16 * count / 3, "float32 is 16 bytes a landmark"
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_every_fifth_frame_through_v1(name: str) -> None:
     protocol = PoseProtocol(version="v1")
     protocol.signing_key = b"the key that the members of a room share"
     header = msgspec.structs.replace(HEADER, version=1)
     for row, pose in list(frames(name))[::V1_STEP]:
-        packet = header.pack() + protocol.encode_pose(pose, now=1_700_000_000.0 + pose.timestamp)
+        packet = header.pack() + protocol.encode_pose(pose, now=1_700_000_000.0 + pose.timestamp).body
         found = protocol.decode_pose(header, packet, timestamp=pose.timestamp)
         assert found == pose
         np.testing.assert_array_equal(recorded(found)[-len(row) :], row)
