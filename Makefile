@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+BENCH  := $(VENV)/.installed-bench
 ARGS   ?=
 
 .PHONY: demo test check format bench clean
@@ -13,7 +14,7 @@ demo: $(STAMP)
 test: $(STAMP)
 	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered $(ARGS)
 
-check: $(STAMP)
+check: $(STAMP) $(BENCH)
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
@@ -22,7 +23,7 @@ format: $(STAMP)
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(STAMP)
+bench: $(STAMP) $(BENCH)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 # The stamp is written last: an interrupted installation starts again the next time.
@@ -32,6 +33,12 @@ $(STAMP): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[cli,speed,test,lint]'
 	@touch $(STAMP)
+
+# What only the benchmarks need, and the check of their types: a demo does not wait for matplotlib.
+$(BENCH): $(STAMP)
+	@echo "Adding what the benchmarks need (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	@touch $(BENCH)
 
 clean:
 	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

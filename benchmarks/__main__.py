@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from benchmarks import latency
+from benchmarks import codec, latency
 
-BENCHMARKS: Final[dict[str, ModuleType]] = {"latency": latency}
+BENCHMARKS: Final[dict[str, ModuleType]] = {"latency": latency, "codec": codec}
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 
 

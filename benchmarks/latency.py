@@ -20,6 +20,7 @@ from benchmarks.rig import open_rig
 from benchmarks.systems import SYSTEMS
 
 WARMUP_SECONDS: Final = 1.0
+_LIBRARIES: Final = ("python-socketio", "python-engineio", "aiohttp", "msgspec", "msgpack", "numpy")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    result = {"benchmark": "latency", **provenance(), "settings": _settings(options)}
+    result = {"benchmark": "latency", **provenance(_LIBRARIES), "settings": _settings(options)}
     result |= summarise(cells, baseline=options.baseline)
     print(to_json(result).decode() if options.json else render(result))
     if options.save:

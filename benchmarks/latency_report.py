@@ -11,8 +11,9 @@ import numpy as np
 
 from benchmarks.messages import Role
 from benchmarks.rig import Outcome
+from benchmarks.table import align, number
 
-SUBJECT: Final = "posewire"
+SUBJECTS: Final = ("posewire", "posewire-v2")
 _PERCENTILES: Final = {"p50": 50, "p95": 95, "p99": 99}
 _ROLES: Final[tuple[Role, ...]] = ("publisher", "server", "subscribers")
 
@@ -64,9 +65,10 @@ def summarise(cells: Sequence[Cell], *, baseline: str) -> dict[str, Any]:
     rows, ratios = [], []
     for key in sorted(groups, key=lambda key: (key[1], key[0])):
         systems = groups[key]
-        rows += [_row(systems[name]) for name in sorted(systems, key=lambda name: (name != SUBJECT, name))]
-        if baseline != SUBJECT and SUBJECT in systems and baseline in systems:
-            ratios += [_ratio(systems[SUBJECT], systems[baseline], percentile) for percentile in ("p50", "p99")]
+        rows += [_row(systems[name]) for name in sorted(systems, key=lambda name: (name not in SUBJECTS, name))]
+        for subject in SUBJECTS:
+            if subject != baseline and subject in systems and baseline in systems:
+                ratios += [_ratio(systems[subject], systems[baseline], percentile) for percentile in ("p50", "p99")]
     return {"rows": rows, "ratios": [ratio for ratio in ratios if ratio], "runs": msgspec.to_builtins(list(cells))}
 
 
@@ -138,7 +140,7 @@ def render(result: dict[str, Any]) -> str:
         last = key
     if last is not None:
         notes[len(table)] = _ratio_lines(result, last)
-    aligned = _align(table)
+    aligned = align(table, names=2)
     for index, line in enumerate([*aligned, ""]):
         lines += notes.get(index, [])
         if index < len(aligned):
@@ -171,36 +173,21 @@ def _texts(row: dict[str, Any], *, first: bool) -> list[str]:
         f"{row['fps']:g}" if first else "",
         str(row["subscribers"]) if first else "",
         row["system"],
-        *(_number(latency[name]) for name in _PERCENTILES),
+        *(number(latency[name]) for name in _PERCENTILES),
         str(row["lost"]),
-        *(_number(cpu[role], 1) for role in _ROLES),
-        _number(row["bytes_up"]),
-        _number(row["bytes_down"]),
-        _number(row["lateness_us"]),
-        _number(row["others_percent"]),
+        *(number(cpu[role], 1) for role in _ROLES),
+        number(row["bytes_up"]),
+        number(row["bytes_down"]),
+        number(row["lateness_us"]),
+        number(row["others_percent"]),
     ]
 
 
 def _ratio_lines(result: dict[str, Any], key: tuple[float, int]) -> list[str]:
     found = [ratio for ratio in result["ratios"] if (ratio["fps"], ratio["subscribers"]) == key]
-    if not found:
-        return []
-    texts = [f"{r['percentile']} {r['median']:.2f} ({r['least']:.2f} to {r['most']:.2f})" for r in found]
-    return [f"           {found[0]['of']} / {found[0]['to']}: {'   '.join(texts)}"]
-
-
-def _number(value: float | None, digits: int = 0) -> str:
-    return "?" if value is None else f"{value:.{digits}f}"
-
-
-def _align(table: Iterable[Sequence[str]]) -> list[str]:
-    rows = list(table)
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    # Names to the left, numbers to the right.
-    return [
-        "  ".join(
-            cell.ljust(width) if column == 2 else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
+    lines = []
+    for subject in SUBJECTS:
+        ours = [ratio for ratio in found if ratio["of"] == subject]
+        texts = [f"{r['percentile']} {r['median']:.2f} ({r['least']:.2f} to {r['most']:.2f})" for r in ours]
+        lines += [f"           {subject} / {ours[0]['to']}: {'   '.join(texts)}"] if ours else []
+    return lines

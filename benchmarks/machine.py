@@ -7,6 +7,7 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,11 +16,10 @@ import msgspec
 from benchmarks.motion import ROOT
 
 RESULTS: Final = ROOT / "benchmarks" / "results"
-_LIBRARIES: Final = ("python-socketio", "python-engineio", "aiohttp", "msgspec", "msgpack", "numpy")
 
 
-def provenance() -> dict[str, Any]:
-    """Return date, commit, machine and versions."""
+def provenance(libraries: Sequence[str]) -> dict[str, Any]:
+    """Return date, commit, machine, and versions of Python and ``libraries``."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         # Read only: `git status` would otherwise write to the index.
@@ -32,7 +32,7 @@ def provenance() -> dict[str, Any]:
             "load": [round(load, 2) for load in os.getloadavg()],
         },
         "python": platform.python_version(),
-        "versions": {name: _version(name) for name in _LIBRARIES},
+        "versions": {name: _version(name) for name in libraries},
     }
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Collection
 
+from benchmarks.formats import FORMATS
 from benchmarks.systems import SYSTEMS
 
 
@@ -12,7 +14,7 @@ def common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     parser.add_argument("--save", action="store_true", help="also write it to benchmarks/results/")
     parser.add_argument(
-        "--seed", type=int, default=1, help="of the systems' order and of synthetic motion (default: 1)"
+        "--seed", type=int, default=1, help="of the order of turns and of synthetic motion (default: 1)"
     )
 
 
@@ -37,9 +39,26 @@ def rates(text: str) -> list[float]:
     return [positive(part) for part in text.split(",")]
 
 
+def at_least_one(text: str) -> int:
+    """Return a whole number, at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: expected a whole number from 1")
+    return value
+
+
 def systems(text: str) -> list[str]:
     """Return comma-separated names of systems."""
+    return _names(text, SYSTEMS)
+
+
+def formats(text: str) -> list[str]:
+    """Return comma-separated names of formats."""
+    return _names(text, FORMATS)
+
+
+def _names(text: str, known: Collection[str]) -> list[str]:
     names = text.split(",")
-    if strange := [name for name in names if name not in SYSTEMS]:
-        raise argparse.ArgumentTypeError(f"{strange[0]}: expected some of {', '.join(SYSTEMS)}")
+    if strange := [name for name in names if name not in known]:
+        raise argparse.ArgumentTypeError(f"{strange[0]}: expected some of {', '.join(known)}")
     return names
