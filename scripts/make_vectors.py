@@ -156,7 +156,7 @@ def v3_streams() -> list[dict[str, Any]]:
         )
         for index in range(5)
     ]
-    chain = [PoseData(pose_landmarks=pose.pose_landmarks[:17], skeleton="ünlike") for pose in jump[:5]]  # type: ignore[index]
+    chain = [PoseData(pose_landmarks=pose.pose_landmarks[:17], skeleton="ünlike") for pose in jump]  # type: ignore[index]
     holes = [
         jump[0],
         _with(jump[1], missing=[0, 31]),

@@ -170,7 +170,11 @@ def _intra(q: Floats, mask: Bools | None, mode: int, masks: bytes, topology: Top
 
 
 def _small_part(q: Floats, mask: Bools | None, reference: PartReference, topology: Topology) -> _Residual:
-    """Predict by the reference, as much of its motion as goes on, and the parents' motion."""
+    """Predict by the reference, its parents' motion, and for a chain as much of the reference's motion as goes on.
+
+    MediaPipe smooths what it sees: the reference's motion would save half a byte in a hundred, and take a fifth of the
+    time. Motion capture has 20 % of its bytes from it.
+    """
     state = reference.state
     values = q - state.q
     if mask is not None:
@@ -178,7 +182,7 @@ def _small_part(q: Floats, mask: Bools | None, reference: PartReference, topolog
     xyz = values[:3]
     moves = topology.differences(xyz)
     flags, extra = TREE, b""
-    if state.motion is not None:
+    if topology.is_chain and state.motion is not None:
         shares = _shares(moves, reference, topology)
         if any(shares):
             shift = motion_shift(state.motion, shares)

@@ -140,11 +140,7 @@ class RoomManager:
         snapshot = await self._socket.request(control.SyncRoom(room=_checked(room_id)), control.RoomSnapshot)
         old = self.state
         if old is not None and old.room_id == room_id and snapshot.version >= old.version:
-            self.state = RoomState.from_snapshot(snapshot)
-            stays = {(member.id, member.number, member.join_time) for member in snapshot.members}
-            for member in old.members.values():
-                if (member.id, member.number, member.join_time) not in stays:
-                    self._socket.protocol.forget(member.number)
+            self._replace(RoomState.from_snapshot(snapshot))
 
     async def open_stream(self, kind: StreamKind, name: str) -> int:
         """Return the number of our stream, opened if it is not. Waits for the server.
@@ -221,7 +217,7 @@ class RoomManager:
             # The seat we had: we go on counting where we are, with the streams we have.
             if (self.state.room_id, self._socket.writer.member) != (state.room_id, joined.number):
                 raise SecurityError("reused salt", f"room {state.room_id!r} got the salt of another seat of ours")
-            self.state = state
+            self._replace(state)
             return
         if salt not in (self._next_salt, b"") or (room_key is not None and not salt):
             raise SecurityError("foreign salt", f"the server did not keep ours in room {state.room_id!r}")
@@ -232,6 +228,14 @@ class RoomManager:
             self._opener = Opener(room, max_age=self._socket.config.security.max_message_age / 1000)
         key = room.key_of(self._socket.user_id, salt) if salt else None
         self._socket.enter(state.room_id, joined.number, key)
+
+    def _replace(self, state: RoomState) -> None:
+        """Take another view of the room we are in; whoever left meanwhile is forgotten."""
+        stays = {(member.id, member.number, member.join_time) for member in state.members.values()}
+        for member in self.state.members.values() if self.state is not None else ():
+            if (member.id, member.number, member.join_time) not in stays:
+                self._socket.protocol.forget(member.number)
+        self.state = state
 
     def _exit(self) -> None:
         self.state, self._salt = None, b""
