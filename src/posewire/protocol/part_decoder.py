@@ -6,7 +6,6 @@ from typing import Final
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from posewire.errors import ProtocolError
 from posewire.protocol.part_state import (
@@ -19,7 +18,6 @@ from posewire.protocol.part_state import (
     MASKED,
     MOTION,
     NOTHING,
-    PAIRS,
     PAIRS_BY_RANK,
     RICE,
     SAME,
@@ -32,6 +30,7 @@ from posewire.protocol.part_state import (
     Shares,
     affine_shift,
     motion_shift,
+    pair_parameters,
 )
 from posewire.protocol.rice import Ints
 from posewire.protocol.topology import Floats, Topology
@@ -44,7 +43,7 @@ class _Group(msgspec.Struct, gc=False):
     """Symbols of a channel: one for each landmark, or one for two."""
 
     channel: int
-    ks: Ints
+    count: int
     pairs: bool
 
 
@@ -57,6 +56,7 @@ class PartPlan(msgspec.Struct, gc=False):
         flags: How it was predicted.
         shares: Of the reference's motion.
         groups: What its symbols are, apart from the coefficients of affine motion, which come first.
+        ks: Rice parameters of its symbols, group after group.
     """
 
     mode: int
@@ -64,17 +64,12 @@ class PartPlan(msgspec.Struct, gc=False):
     flags: int = 0
     shares: Shares = (0, 0, 0)
     groups: list[_Group] = []
+    ks: list[Ints] = []
 
     @property
     def absent(self) -> bool:
         """Whether the part is not sent at all."""
         return self.mode == ABSENT
-
-    @property
-    def ks(self) -> list[Ints]:
-        """Rice parameters of its symbols, group after group."""
-        affine = [_AFFINE_KS] if self.flags & AFFINE else []
-        return affine + [group.ks for group in self.groups]
 
 
 def plan_part(data: bytes, at: int, reference: PartState | None, topology: Topology) -> tuple[PartPlan, int]:
@@ -117,13 +112,15 @@ def plan_part(data: bytes, at: int, reference: PartState | None, topology: Topol
         if found.all() or not found.any():
             raise ProtocolError("3", "masks that say what another mode says")
         at += 2 * size
-    plan = PartPlan(mode, found, flags, shares, [])
+    plan = PartPlan(mode, found, flags, shares, [], [_AFFINE_KS] if flags & AFFINE else [])
     tree = bool(flags & TREE)
     for channel, level in enumerate(levels):
-        if level >= RICE:
-            plan.groups.append(_Group(channel, topology.parameters(channel, level, tree=tree), False))
-        elif level != ZERO:
-            plan.groups.append(_Group(channel, np.full((topology.count + 1) // 2, level - PAIRS, np.int64), True))
+        if level == ZERO:
+            continue
+        pairs = level < RICE
+        ks = pair_parameters(level, topology.count) if pairs else topology.parameters(channel, level, tree=tree)
+        plan.groups.append(_Group(channel, len(ks), pairs))
+        plan.ks.append(ks)
     return plan, at
 
 
@@ -144,7 +141,7 @@ def finish_part(plan: PartPlan, symbols: Ints, reference: PartState | None, topo
         coefficients, at = numbers[:12].reshape(3, 4), 12
     values = np.zeros((4, topology.count))
     for group in plan.groups:
-        end = at + len(group.ks)
+        end = at + group.count
         values[group.channel] = _unpair(symbols[at:end], topology.count) if group.pairs else numbers[at:end]
         at = end
     if plan.flags & TREE:
@@ -176,10 +173,11 @@ def _add_prediction(values: Floats, plan: PartPlan, coefficients: Floats | None,
     return np.where(plan.found[[0, 0, 0, 1]], values, reference.q)
 
 
-def _unpair(ranks: Ints, count: int) -> npt.NDArray[np.int8]:
-    if ranks.max() >= PAIRS_BY_RANK.shape[1]:
-        raise ProtocolError("3", f"a pair of rank {ranks.max()}, of {PAIRS_BY_RANK.shape[1]}")
-    return PAIRS_BY_RANK[:, ranks].T.ravel()[:count]
+def _unpair(ranks: Ints, count: int) -> Floats:
+    try:
+        return PAIRS_BY_RANK[ranks].ravel()[:count]
+    except IndexError:
+        raise ProtocolError("3", f"a pair of rank {ranks.max()}, of {len(PAIRS_BY_RANK)}") from None
 
 
 def _unzigzag(symbols: Ints) -> Floats:

@@ -33,6 +33,7 @@ from posewire.protocol.part_state import (
     Shares,
     affine_shift,
     motion_shift,
+    pair_parameters,
 )
 from posewire.protocol.rice import SYMBOL_LIMIT, Ints
 from posewire.protocol.topology import LEVEL_BIAS, Floats, Topology
@@ -288,7 +289,7 @@ def _finish(
             ranks, k = pairs
             level = PAIRS + k
             symbols.append(ranks)
-            ks.append(_SMALL_KS[k][: len(ranks)])
+            ks.append(pair_parameters(level, topology.count))
         else:
             level = _level(mean)
             symbols.append(rows[channel])
@@ -331,6 +332,3 @@ def _bits(part: CodedPart) -> int:
     """Return about how many bits a part takes."""
     steps = sum(int(np.minimum(u >> k, 32).sum()) for u, k in zip(part.symbols, part.ks, strict=True))
     return steps + sum(int(k.sum()) + len(k) for k in part.ks)
-
-
-_SMALL_KS: Final = [np.full(1024, k, dtype=np.int64) for k in range(RICE - PAIRS)]

@@ -11,7 +11,8 @@ from typing import Final, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from posewire.protocol.topology import Floats
+from posewire.limits import MAX_LANDMARKS
+from posewire.protocol.topology import Floats, Ints
 
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Shares: TypeAlias = tuple[int, int, int]
@@ -105,15 +106,21 @@ def affine_shift(basis: Floats, coefficients: Floats) -> Floats:
     return shift
 
 
-def _pair_ranks() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int8]]:
+def _pair_ranks() -> tuple[npt.NDArray[np.int64], Floats]:
     side = np.arange(-PAIR_LIMIT, PAIR_LIMIT + 1)
     first, second = (part.ravel() for part in np.meshgrid(side, side, indexing="ij"))
     order = np.lexsort((second, first, first * first + second * second))
     ranks = np.empty(len(order), np.int64)
     ranks[order] = np.arange(len(order))
-    return ranks, np.stack((first[order], second[order])).astype(np.int8)
+    return ranks, np.stack((first[order], second[order]), axis=1).astype(np.float64)
 
 
+def pair_parameters(level: int, count: int) -> Ints:
+    """Return the Rice parameters of the pairs of ``count`` landmarks at a level from `PAIRS` to below `RICE`."""
+    return _PAIR_KS[level - PAIRS][: (count + 1) // 2]
+
+
+_PAIR_KS: Final = [np.full(MAX_LANDMARKS // 2, k, dtype=np.int64) for k in range(RICE - PAIRS)]
 PAIR_RANKS, PAIRS_BY_RANK = _pair_ranks()
 """Pairs of small numbers by their distance from zero, then the first, then the second. Two numbers of a bell shape make
 a rank of a geometric one, which Rice codes are made for; alone, each would cost a bit at least."""

@@ -35,6 +35,8 @@ class _Chain(msgspec.Struct, gc=False):
     topologies: list[Topology]
     steps: list[Floats]
     """``[4]`` each."""
+    most_bytes: int
+    """Of symbols: what is longer than float32 travels as float32."""
 
 
 class _Reference(msgspec.Struct, gc=False):
@@ -81,7 +83,7 @@ class PoseDecoder:
         if raw:
             return _raw_pose(shape, body[at:], timestamp)
         steps = [1.0 / scale[:, 0] for scale in shape.scales()]
-        chain = _Chain(shape, shape.topologies(), steps)
+        chain = _Chain(shape, shape.topologies(), steps, 16 * sum(shape.counts))
         parts, plans = self._parts(body, at, chain, [None] * len(chain.topologies))
         if any(plan.absent for plan in plans):
             raise ProtocolError("3", "a keyframe with a part that is not there")
@@ -98,16 +100,15 @@ class PoseDecoder:
             plan, at = plan_part(body, at, reference, topology)
             plans.append(plan)
         ks = [group for plan in plans for group in plan.ks]
-        # What is longer than float32 travels as float32; a stranger's megabyte is not even looked at.
-        if len(body) - at > 16 * sum(chain.shape.counts):
+        # A stranger's megabyte is not even looked at.
+        if len(body) - at > chain.most_bytes:
             raise ProtocolError("3", f"{len(body)} bytes for {sum(chain.shape.counts)} landmarks")
         symbols = unpack(body[at:], np.concatenate(ks) if ks else _NO_SYMBOLS)
         parts = []
-        start = 0
         for plan, reference, topology in zip(plans, references, chain.topologies, strict=True):
-            count = sum(map(len, plan.ks))
-            parts.append(finish_part(plan, symbols[start : start + count], reference, topology))
-            start += count
+            count = sum([len(group) for group in plan.ks])
+            parts.append(finish_part(plan, symbols[:count], reference, topology))
+            symbols = symbols[count:]
         return parts, plans
 
     def _keep(self, seq: int, reference: _Reference) -> None:

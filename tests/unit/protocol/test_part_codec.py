@@ -290,7 +290,7 @@ def test_no_number_on_the_way_reaches_2_to_the_53() -> None:
 def test_pairs_by_distance_from_zero() -> None:
     numbers = [(a, b) for a in range(-PAIR_LIMIT, PAIR_LIMIT + 1) for b in range(-PAIR_LIMIT, PAIR_LIMIT + 1)]
     numbers.sort(key=lambda pair: (pair[0] ** 2 + pair[1] ** 2, *pair))
-    assert PAIRS_BY_RANK.T.tolist() == [list(pair) for pair in numbers]
+    assert PAIRS_BY_RANK.tolist() == [list(pair) for pair in numbers]
     for rank, (a, b) in enumerate(numbers):
         assert PAIR_RANKS[(a + PAIR_LIMIT) * PAIR_SIDE + b + PAIR_LIMIT] == rank
 
