@@ -201,6 +201,7 @@ def v3_refused() -> list[dict[str, Any]]:
     """Keyframes that are none, each for one reason."""
     key = PoseEncoder().encode(_sample("jump", [0])[0], seq=0, time=0.0).body
     named = b"ab"
+    long = np.full(4, 16_000_000)
     bad = {
         "nothing": b"",
         "flag 128": bytes((key[0] | 128,)) + key[1:],
@@ -223,6 +224,7 @@ def v3_refused() -> list[dict[str, Any]]:
         "skeleton mediapipe33 by name": b"\x0c\x0b\x00mediapipe33\x21\x00" + key[1:],
         "skeleton that is no UTF-8": b"\x0c\x02\x00\xff\xfe\x21\x00" + key[1:],
         "precision 21": b"\x0a" + bytes((29, 17, 13)) * 3 + key[1:],
+        "longer than raw": b"\x0c\x01\x00a\x01\x00\x1a" + bytes.fromhex("866118") + pack(long, 0 * long),
         "raw, with precisions": b"\x0b" + bytes((19, 17, 13)) * 3 + bytes(33 * 16),
         "raw, one byte short": b"\x09" + bytes(33 * 16 - 1),
         "raw, infinite": b"\x09" + bytes.fromhex("0000807f") + bytes(33 * 16 - 4),

@@ -301,6 +301,21 @@ async def test_a_receiver_that_was_away_takes_nothing_twice(
             assert (points(await next_frame(frames)) == landmarks(1)).all()
 
 
+@pytest.mark.parametrize("key", [KEY, None], ids=["aead", "mac"])
+async def test_a_visit_to_another_room_forgets_nothing(sealing: Sealing, key: bytes | None) -> None:
+    async with sealing("alice", key) as alice, sealing("bob", key) as bob:
+        room = bob.rooms.current_room()
+        assert room is not None
+        packets, take = tapped(bob)
+        frames = bob.frames()
+        await alice.send_pose(landmarks())
+        await next_frame(frames)
+        await bob.rooms.join_room("elsewhere", create=True)
+        await bob.rooms.join_room(room)
+        take(packets[0])
+        assert bob.receiver.drops == {"replayed": 1}
+
+
 async def test_v1_that_is_old_is_refused(sealing: Sealing) -> None:
     config = changed(sender={"protocol_version": "v1"}, security={"max_message_age": 1000})
     async with sealing("alice", None, config=config) as alice, sealing("bob", None, config=config) as bob:

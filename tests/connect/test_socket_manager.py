@@ -552,3 +552,25 @@ async def test_a_server_does_not_start_with_a_broken_file_of_users(tmp_path: Pat
     with pytest.raises(posewire.ConfigurationError, match=r"server\.users_file"):
         async with posewire.serve(config=changed(server={"users_file": str(users)})):
             pass
+
+
+async def test_a_connection_that_nobody_reads_any_more_is_replaced(
+    server: posewire.Server, member: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bug of ours in what takes packets ends the reading; the session must notice and come back."""
+    async with member("alice") as alice, member("bob") as bob:
+        packets = iter([ZeroDivisionError("a bug")])
+        take = bob.socket._frame
+
+        def broken(packet: bytes) -> None:
+            if (bug := next(packets, None)) is not None:
+                raise bug
+            take(packet)
+
+        bob.socket._pool.lane._sio.eio.on_frame = broken
+        await alice.send_pose(landmarks())
+        await eventually(lambda: bob.socket.status.reconnect_count == 1)
+        frames = bob.frames()
+        await eventually(lambda: bob.socket.connected)
+        await alice.send_pose(landmarks(1))
+        assert (points(await next_frame(frames)) == landmarks(1)).all()

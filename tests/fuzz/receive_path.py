@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
+import hmac
 import json
 import random
 import resource
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import jwt
 import msgspec
 
 from posewire.config import Config
@@ -124,14 +127,18 @@ class Damage:
 
     def _other(self, member: int, path: ReceivePath) -> tuple[str, bytes]:
         """A body of version 1 or 2, whole or damaged, or a bomb."""
+        captured = 1
         if self._rng.random() < 0.02:
             name, version, kind, body = self._rng.choice(_BOMBS)
+        elif self._rng.random() < 0.02:
+            version, kind = 1, Kind.POSE
+            captured, (name, body) = round(time.time() * 1e6), _signed_bomb(self._rng)
         else:
             name, (version, kind, body) = "version 1 or 2", self._rng.choice(self._others)
             if self._rng.random() < 0.8:
                 ruin = self._rng.choice(list(_BODIES))
                 name, body = f"version 1 or 2, {ruin}", _BODIES[ruin](self._rng, body, self._others[0][2])
-        header = Header(version, kind, 0, 0, STREAMS[kind], member, self._next(member, kind), 0, 1)  # type: ignore[arg-type]
+        header = Header(version, kind, 0, 0, STREAMS[kind], member, self._next(member, kind), 0, captured)  # type: ignore[arg-type]
         return name, self._sealed(unpack_header(header.pack()), body, path)
 
     def _sealed(self, header: Header, body: bytes, path: ReceivePath) -> bytes:
@@ -236,6 +243,42 @@ _BOMBS: Final[list[tuple[str, int, Kind, bytes]]] = [
     ("2048 landmarks", 3, Kind.POSE, b"\x0c\x01\x00a\x00\x08\x1a" + b"\xff" * 33_000),
     ("2048 long symbols", 3, Kind.POSE, b"\x0c\x01\x00a\x00\x08\x1a\xff\xff\xff" + bytes(32_000)),
 ]
+
+
+def _signed_bomb(rng: random.Random) -> tuple[str, bytes]:
+    """A body of version 1 as a member makes it, signed with the room's key, or with a token that is none."""
+    now = time.time()
+    stamp = round(now * 1e6)
+    name = rng.choice(list(_TEXTS))
+    text = _TEXTS[name]
+    packed = rng.random() < 0.5
+    data = base64.b64encode(zlib.compress(text.encode(), 9)).decode() if packed else text
+    token = jwt.encode({"message": f"{data}{stamp}"}, KEY, algorithm="HS256")
+    if rng.random() < 0.3:
+        name = "hostile token"
+        head = base64.urlsafe_b64encode(rng.choice(_HEADS)).decode().rstrip("=")
+        signed = f"{head}.{token.split('.')[1]}"
+        code = base64.urlsafe_b64encode(hmac.digest(KEY, signed.encode(), "sha256")).decode().rstrip("=")
+        token = f"{signed}.{rng.choice((code, 'AAAA'))}"
+    envelope = {"compressed": packed, "data": data, "timestamp": stamp / 1e6, "signature": token}
+    return f"signed, {name}", json.dumps(envelope).encode()
+
+
+_MARK = '{"x":0,"y":0,"z":0}'
+_TEXTS: Final = {
+    "many hands": '{"timestamp":1,"hand_landmarks":[' + ",".join(["[]"] * 98_000) + "]}",
+    "many landmarks": '{"timestamp":1,"face_landmarks":[' + ",".join([_MARK] * 14_900) + "]}",
+    "unknown lists": '{"timestamp":1,"more":[' + ",".join(["[]"] * 98_000) + "]}",
+    "deep": '{"timestamp":1,"more":' + "[" * 140_000,
+    "too long": '{"timestamp":1,"more":"' + "x" * 500_000 + '"}',
+}
+_HEADS: Final = (
+    b"[" * 2000,
+    b"{}",
+    b'{"alg":"none"}',
+    b"[" + b"1e-7," * 100_000 + b"1]",
+    b'{"alg":' + b"9" * 4300 + b"}",
+)
 
 
 def run(packets: int, seed: int, *, room_key: bytes | None = None) -> dict[str, Any]:

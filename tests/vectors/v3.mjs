@@ -227,6 +227,7 @@ export class V3Decoder {
 
     const parameters = [];
     const ends = heads.map((head, i) => addParameters(parameters, head, chain.parts[i]));
+    check(reader.left <= 16 * chain.parts.reduce((sum, { n }) => sum + n, 0), 'longer than raw');
     const symbols = readSymbols(reader, parameters);
     const states = chain.parts.map((part, i) => rebuild(part, heads[i], symbols.subarray(ends[i - 1] ?? 0, ends[i]), before[i]));
     if (header.frameType !== 'leaf') this.#keep(header.seq, { chain, states });

@@ -21,8 +21,8 @@ from posewire.protocol.precision import Precision
 VERSIONS: Final = {"v1": 1, "v2": 2, "v3": 3}
 _KEYFRAME_GAP: Final = 0.2
 """Seconds between keyframes, however many ask for one."""
-_MOST_DECODERS: Final = 256
-"""Streams whose references are kept; then the one heard longest ago needs a keyframe."""
+_MOST_DECODERS: Final = 8
+"""Streams of a member whose references are kept; then its own that was heard longest ago needs a keyframe."""
 
 
 class PoseProtocol:
@@ -69,7 +69,8 @@ class PoseProtocol:
             keyframe_gap=_KEYFRAME_GAP,
         )
         self._encoders: dict[int, PoseEncoder] = {}
-        self._decoders: dict[tuple[int, int], PoseDecoder] = {}
+        self._decoders: dict[int, dict[int, PoseDecoder]] = {}
+        """By member, then by stream: nobody's streams push out another's."""
         self.set_version(version)
 
     @property
@@ -88,7 +89,7 @@ class PoseProtocol:
         Raises:
             ValueError: There is no such version; the old one stays.
         """
-        if version not in VERSIONS:
+        if not isinstance(version, str) or version not in VERSIONS:
             raise ValueError(f"protocol version {version!r}: expected one of {', '.join(VERSIONS)}")
         self._version = VERSIONS[version]
 
@@ -99,8 +100,7 @@ class PoseProtocol:
 
     def forget(self, member: int) -> None:
         """Forget the frames of a member that left; its number may be given to another."""
-        for key in [key for key in self._decoders if key[0] == member]:
-            del self._decoders[key]
+        self._decoders.pop(member, None)
 
     def request_keyframe(self, stream: int | None = None) -> None:
         """Make the next frame of one of our streams, or of all, a keyframe: somebody cannot read what comes.
@@ -152,9 +152,7 @@ class PoseProtocol:
             ProtocolError: The body is not what the header says.
         """
         if header.version == 3:
-            body = packet[HEADER_BYTES:]
-            decoder = self._decoder(header.member, header.stream)
-            return decoder.decode(header.frame_type, header.seq, header.ref, body, timestamp=timestamp)
+            return self._decode_v3(header, packet[HEADER_BYTES:], timestamp)
         _only_key(header)
         if header.version == 2:
             return body_v2.decode_pose(packet[HEADER_BYTES:], timestamp=timestamp)
@@ -194,12 +192,17 @@ class PoseProtocol:
         _only_v2(header)
         return body_v2.decode_event(packet[HEADER_BYTES:])
 
-    def _decoder(self, member: int, stream: int) -> PoseDecoder:
-        decoder = self._decoders.pop((member, stream), None) or PoseDecoder()
-        self._decoders[member, stream] = decoder
-        if len(self._decoders) > _MOST_DECODERS:
-            del self._decoders[next(iter(self._decoders))]
-        return decoder
+    def _decode_v3(self, header: Header, body: bytes, timestamp: float) -> PoseData:
+        streams = self._decoders.get(header.member, {})
+        decoder = streams.get(header.stream) or PoseDecoder()
+        pose = decoder.decode(header.frame_type, header.seq, header.ref, body, timestamp=timestamp)
+        # Only now: what cannot be read is not remembered. The one heard last goes to the end.
+        streams.pop(header.stream, None)
+        streams[header.stream] = decoder
+        if len(streams) > _MOST_DECODERS:
+            del streams[next(iter(streams))]
+        self._decoders[header.member] = streams
+        return pose
 
     def _signing_time(self, now: float) -> float:
         # A coarse clock shows one time twice, and a receiver takes the second for a replay of the first.

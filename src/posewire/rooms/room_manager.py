@@ -18,6 +18,9 @@ from posewire.sockets import Event, SocketManager
 
 logger = logging.getLogger(__name__)
 
+_MOST_ROOMS = 16
+"""Rooms whose packets are remembered; then the one left longest ago is forgotten."""
+
 
 class Opened(msgspec.Struct, frozen=True, gc=False):
     """A packet that was accepted, as its sender wrote it."""
@@ -51,6 +54,8 @@ class RoomManager:
         self._salt = b""
         """What we seal with now."""
         self._opener: Opener | None = None
+        self._openers: dict[RoomSeal, Opener] = {}
+        """Of the rooms we were in: whose packets we heard there, we shall not hear again when we come back."""
         self._early: list[control.RoomUpdate] | None = None
         self._stale = asyncio.Event()
         socket.restorers.append(self._restore)
@@ -224,8 +229,12 @@ class RoomManager:
         self.state, self._salt = state, salt
         if salt:
             self._next_salt = secrets.token_bytes(SALT_BYTES)
-        if self._opener is None or self._opener.room != room:
-            self._opener = Opener(room, max_age=self._socket.config.security.max_message_age / 1000)
+        opener = self._openers.pop(room, None)
+        if opener is None:
+            opener = Opener(room, max_age=self._socket.config.security.max_message_age / 1000)
+        self._opener = self._openers[room] = opener
+        if len(self._openers) > _MOST_ROOMS:
+            del self._openers[next(iter(self._openers))]
         key = room.key_of(self._socket.user_id, salt) if salt else None
         self._socket.enter(state.room_id, joined.number, key)
 

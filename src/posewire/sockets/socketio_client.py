@@ -66,6 +66,29 @@ class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
         return None
 
     async def _read_loop_websocket(self) -> None:
+        cancelled = False
+        try:
+            await self._read()
+        except asyncio.CancelledError:
+            cancelled = True
+            raise
+        finally:
+            # Even after a bug of ours: a connection that nobody reads must not look alive.
+            if not cancelled:
+                await self._end_reading()
+
+    async def _end_reading(self) -> None:
+        # As the library does it.
+        await self.queue.put(None)
+        if self.write_loop_task:
+            await self.write_loop_task
+        if self.state == "connected":
+            await self._trigger_event("disconnect", self.reason.TRANSPORT_ERROR, run_async=False)
+            if self in base_client.connected_clients:
+                base_client.connected_clients.remove(self)
+            await self._reset()
+
+    async def _read(self) -> None:
         # The library's loop makes a task for every message (`wait_for`) to notice a silent server; our heartbeat does.
         while self.state == "connected" and self.write_loop_task:
             try:
@@ -84,15 +107,6 @@ class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
             except (ValueError, IndexError) as exc:
                 logger.warning("dropped a damaged message from the server: %s", exc)
                 self.damaged += 1
-        # From here on as the library does it.
-        await self.queue.put(None)
-        if self.write_loop_task:
-            await self.write_loop_task
-        if self.state == "connected":
-            await self._trigger_event("disconnect", self.reason.TRANSPORT_ERROR, run_async=False)
-            if self in base_client.connected_clients:
-                base_client.connected_clients.remove(self)
-            await self._reset()
 
 
 class SocketIOClient(socketio.AsyncClient):  # type: ignore[misc]  # untyped library

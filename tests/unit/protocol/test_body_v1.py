@@ -14,9 +14,17 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from posewire.errors import ProtocolError
-from posewire.limits import MAX_INFLATED_BYTES, MAX_LANDMARKS
+from posewire.limits import MAX_LANDMARKS
 from posewire.protocol import PoseData
-from posewire.protocol.body_v1 import check, decode_pose, encode_pose, pose_from_json, pose_to_json, read_pose
+from posewire.protocol.body_v1 import (
+    _MAX_JSON_BYTES,
+    check,
+    decode_pose,
+    encode_pose,
+    pose_from_json,
+    pose_to_json,
+    read_pose,
+)
 from tests.unit.strategies import bit_flips, characters, damaged, poses, unless_refused
 
 KEY = b"the key that the members of a room share"
@@ -287,12 +295,12 @@ def test_two_hands_are_read() -> None:
 
 def test_json_up_to_the_limit_is_read() -> None:
     text = of_landmarks(MARK)
-    assert pose_from_json(text + b" " * (MAX_INFLATED_BYTES - len(text))).landmark_count == 1
+    assert pose_from_json(text + b" " * (_MAX_JSON_BYTES - len(text))).landmark_count == 1
 
 
 def test_json_over_the_limit_is_not_even_read() -> None:
     with pytest.raises(ProtocolError, match="over the limit"):
-        pose_from_json(b" " * (MAX_INFLATED_BYTES + 1))
+        pose_from_json(b" " * (_MAX_JSON_BYTES + 1))
 
 
 def test_a_bomb() -> None:

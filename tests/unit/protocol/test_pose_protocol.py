@@ -326,11 +326,15 @@ def test_references_are_kept_of_a_bounded_number_of_streams(monkeypatch: pytest.
         show(stream)
     with pytest.raises(MissingReference):
         show(2)
-    # Asking for what is not there made room for it: 1 is gone.
-    for stream in (3, 4):
+    # What cannot be read is not remembered: it pushes nobody out.
+    for stream in (1, 3, 4):
         show(stream)
-    with pytest.raises(MissingReference):
-        show(1)
+    coded = protocol("v3").encode_pose(next(poses), now=0.0)
+    for other in range(2, 9):
+        head = header(3, coded, stream=other, member=other)
+        receiver.decode_pose(head, head.pack() + coded.body, timestamp=0.0)
+    for stream in (1, 3, 4):  # nor do streams of others
+        show(stream)
 
 
 def test_a_body_of_version_3_is_refused_where_the_header_lies() -> None:
