@@ -20,6 +20,7 @@ from posewire.addresses import is_loopback
 from posewire.cli.local_state import default_user, local_token
 from posewire.config import Config, load_config
 from posewire.errors import AuthError, ConfigurationError, ConnectionError
+from posewire.protocol.room_key import MIN_PASSPHRASE_CHARS
 from posewire.recording import load_recording
 from posewire.session import Session, connect
 from posewire.sources import SAMPLES, Motion, SyntheticMotion, sample_path
@@ -115,14 +116,17 @@ async def session_of(access: Access, role: str, console: Console) -> AsyncIterat
 
 def _room_key(path: str | None) -> str | None:
     """Return the passphrase of the room. Never an argument: those are in the history and in everyone's `ps`."""
-    if path is None:
-        return os.environ.get("POSEWIRE_ROOM_KEY")
+    source = "POSEWIRE_ROOM_KEY" if path is None else path
     try:
-        return Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+        key = os.environ.get(source) if path is None else Path(path).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError as exc:
         raise ConfigurationError("room_key", path, f"cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError:
         raise ConfigurationError("room_key", path, "expected text, a passphrase") from None
+    if key is not None and len(key.strip()) < MIN_PASSPHRASE_CHARS:
+        problem = f"a passphrase of {len(key.strip())} characters; expected at least {MIN_PASSPHRASE_CHARS}"
+        raise ConfigurationError("room_key", source, problem)
+    return key
 
 
 async def _password(username: str) -> str:
