@@ -233,6 +233,8 @@ _BOMBS: Final[list[tuple[str, int, Kind, bytes]]] = [
     ("zlib bomb", 2, Kind.POSE, b"\x01" + _ZEROS),
     ("zlib bomb", 2, Kind.AUDIO, b"\x01" + _ZEROS),
     ("nested arrays", 2, Kind.EVENT, b"\0" + b"\x91" * 60_000),
+    ("many arrays", 2, Kind.EVENT, b"\0\x92\xa1a\xdd" + struct.pack(">I", 65_000) + b"\x90" * 65_000),
+    ("many maps", 2, Kind.EVENT, b"\0\x92\xa1a\xdd" + struct.pack(">I", 65_000) + b"\x80" * 65_000),
     ("nested arrays", 2, Kind.POSE, b"\0" + b"\x91" * 900_000),
     ("huge array", 2, Kind.POSE, b"\0\xdd" + struct.pack(">I", 2**32 - 1)),
     ("huge bytes", 2, Kind.AUDIO, b"\0\x94\x01\x01\xa2i2\xc6" + struct.pack(">I", 2**32 - 1)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import zlib
 from typing import Any
@@ -322,3 +323,30 @@ EVENT = encode_event("gesture", {"name": "wave", "at": [1, 2.5, None], "raw": b"
 def test_damaged_events_are_refused_or_other_events(body: bytes) -> None:
     event = unless_refused(decode_event, body, version="2")
     assert event is None or 0 < len(event[0]) <= MAX_NAME_CHARS
+
+
+@pytest.mark.parametrize("collecting", [True, False])
+def test_many_lists_do_not_keep_the_collector_running(collecting: bool) -> None:
+    """Every 700 lists make it run, now and then through the whole heap; here it may run once, when all is built."""
+    body = encode_event("e", [[]] * 60_000)
+    runs: list[str] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        runs.append(phase)
+
+    was = gc.isenabled()
+    gc.callbacks.append(note)
+    try:
+        gc.enable() if collecting else gc.disable()
+        runs.clear()
+        decoded = decode_event(body)
+        seen = list(runs)
+        assert gc.isenabled() is collecting
+        with pytest.raises(ProtocolError):
+            decode_event(body[:-1])
+        assert gc.isenabled() is collecting
+    finally:
+        gc.callbacks.remove(note)
+        gc.enable() if was else gc.disable()
+    assert seen.count("start") <= 1
+    assert len(decoded[1]) == 60_000
