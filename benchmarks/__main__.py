@@ -8,9 +8,20 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from benchmarks import codec, latency
+from benchmarks import capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets
 
-BENCHMARKS: Final[dict[str, ModuleType]] = {"latency": latency, "codec": codec}
+BENCHMARKS: Final[dict[str, ModuleType]] = {
+    "latency": latency,
+    "fanout": fanout,
+    "capacity": capacity,
+    "pressure": pressure,
+    "soak": soak,
+    "targets": targets,
+    "codec": codec,
+    "chaos": chaos,
+    "resume": resume,
+    "crowd": crowd,
+}
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 
 

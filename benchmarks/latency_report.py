@@ -7,57 +7,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
+from benchmarks.cell import PERCENTILES, Cell
 from benchmarks.messages import Role
-from benchmarks.rig import Outcome
+from benchmarks.systems import SUBJECTS, SYSTEMS
 from benchmarks.table import align, number
 
-SUBJECTS: Final = ("posewire", "posewire-v2")
-_PERCENTILES: Final = {"p50": 50, "p95": 95, "p99": 99}
+_RATIOS: Final = ("p50", "p99", "server CPU")
+_PLACE: Final = {name: place for place, name in enumerate(SYSTEMS)}
 _ROLES: Final[tuple[Role, ...]] = ("publisher", "server", "subscribers")
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One run in figures."""
-
-    round: int
-    fps: float
-    subscribers: int
-    system: str
-    latency_us: dict[str, float]
-    """By percentile; empty when nothing came."""
-    expected: int
-    delivered: int
-    lateness_us: float
-    """p99 of how late the publisher called send: the health of the run."""
-    cpu_us: dict[Role, float]
-    """By role, a delivered frame."""
-    others_percent: float
-    """Of the machine that other programs took: the other health of the run."""
-    bytes_up: float | None
-    bytes_down: float | None
-
-    @classmethod
-    def of(cls, outcome: Outcome, *, system: str, subscribers: int, round_: int) -> Cell:
-        """Return the figures of ``outcome``."""
-        return cls(
-            round=round_,
-            fps=outcome.run.fps,
-            subscribers=subscribers,
-            system=system,
-            latency_us=_percentiles_us(outcome.latencies) if outcome.delivered else {},
-            expected=outcome.expected,
-            delivered=outcome.delivered,
-            lateness_us=_percentiles_us(outcome.lateness)["p99"],
-            cpu_us={role: ns / 1e3 / max(1, outcome.delivered) for role, ns in outcome.cpu_ns.items()},
-            others_percent=round(100 * outcome.others, 1),
-            bytes_up=outcome.bytes_up,
-            bytes_down=outcome.bytes_down,
-        )
-
-
-def summarise(cells: Sequence[Cell], *, baseline: str) -> dict[str, Any]:
+def summarise(cells: Sequence[Cell], *, baselines: Sequence[str]) -> dict[str, Any]:
     """Return rows (medians over rounds), ratios (of each round; median, least, most), and the runs themselves."""
     groups: dict[tuple[int, float], dict[str, list[Cell]]] = {}
     for cell in cells:
@@ -65,10 +26,11 @@ def summarise(cells: Sequence[Cell], *, baseline: str) -> dict[str, Any]:
     rows, ratios = [], []
     for key in sorted(groups, key=lambda key: (key[1], key[0])):
         systems = groups[key]
-        rows += [_row(systems[name]) for name in sorted(systems, key=lambda name: (name not in SUBJECTS, name))]
+        rows += [_row(systems[name]) for name in sorted(systems, key=_PLACE.__getitem__)]
         for subject in SUBJECTS:
-            if subject != baseline and subject in systems and baseline in systems:
-                ratios += [_ratio(systems[subject], systems[baseline], percentile) for percentile in ("p50", "p99")]
+            for baseline in baselines:
+                if subject != baseline and subject in systems and baseline in systems:
+                    ratios += [_ratio(systems[subject], systems[baseline], what) for what in _RATIOS]
     return {"rows": rows, "ratios": [ratio for ratio in ratios if ratio], "runs": msgspec.to_builtins(list(cells))}
 
 
@@ -77,7 +39,7 @@ def _row(cells: Sequence[Cell]) -> dict[str, Any]:
         "fps": cells[0].fps,
         "subscribers": cells[0].subscribers,
         "system": cells[0].system,
-        "latency_us": {name: _median(cell.latency_us.get(name) for cell in cells) for name in _PERCENTILES},
+        "latency_us": {name: _median(cell.latency_us.get(name) for cell in cells) for name in PERCENTILES},
         "lost": sum(cell.expected - cell.delivered for cell in cells),
         "expected": sum(cell.expected for cell in cells),
         "lateness_us": _median(cell.lateness_us for cell in cells),
@@ -93,12 +55,9 @@ def _median(values: Iterable[float | None]) -> float | None:
     return round(statistics.median(known), 1) if known else None
 
 
-def _ratio(ours: Sequence[Cell], theirs: Sequence[Cell], percentile: str) -> dict[str, Any] | None:
-    values = [
-        one.latency_us[percentile] / other.latency_us[percentile]
-        for one, other in zip(ours, theirs, strict=True)
-        if one.latency_us and other.latency_us
-    ]
+def _ratio(ours: Sequence[Cell], theirs: Sequence[Cell], what: str) -> dict[str, Any] | None:
+    pairs = [(_figure(one, what), _figure(other, what)) for one, other in zip(ours, theirs, strict=True)]
+    values = [one / other for one, other in pairs if one and other]
     if not values:
         return None
     return {
@@ -106,16 +65,15 @@ def _ratio(ours: Sequence[Cell], theirs: Sequence[Cell], percentile: str) -> dic
         "subscribers": ours[0].subscribers,
         "of": ours[0].system,
         "to": theirs[0].system,
-        "percentile": percentile,
+        "what": what,
         "median": round(statistics.median(values), 3),
         "least": round(min(values), 3),
         "most": round(max(values), 3),
     }
 
 
-def _percentiles_us(seconds: np.ndarray[Any, np.dtype[np.float64]]) -> dict[str, float]:
-    values = np.percentile(seconds * 1e6, list(_PERCENTILES.values()))
-    return {name: round(float(value), 1) for name, value in zip(_PERCENTILES, values, strict=True)}
+def _figure(cell: Cell, what: str) -> float | None:
+    return cell.cpu_us["server"] if what == "server CPU" else cell.latency_us.get(what)
 
 
 # The table -----------------------------------------------------------------------------------------------------------
@@ -173,7 +131,7 @@ def _texts(row: dict[str, Any], *, first: bool) -> list[str]:
         f"{row['fps']:g}" if first else "",
         str(row["subscribers"]) if first else "",
         row["system"],
-        *(number(latency[name]) for name in _PERCENTILES),
+        *(number(latency[name]) for name in PERCENTILES),
         str(row["lost"]),
         *(number(cpu[role], 1) for role in _ROLES),
         number(row["bytes_up"]),
@@ -184,10 +142,9 @@ def _texts(row: dict[str, Any], *, first: bool) -> list[str]:
 
 
 def _ratio_lines(result: dict[str, Any], key: tuple[float, int]) -> list[str]:
-    found = [ratio for ratio in result["ratios"] if (ratio["fps"], ratio["subscribers"]) == key]
-    lines = []
-    for subject in SUBJECTS:
-        ours = [ratio for ratio in found if ratio["of"] == subject]
-        texts = [f"{r['percentile']} {r['median']:.2f} ({r['least']:.2f} to {r['most']:.2f})" for r in ours]
-        lines += [f"           {subject} / {ours[0]['to']}: {'   '.join(texts)}"] if ours else []
-    return lines
+    pairs: dict[tuple[str, str], list[str]] = {}
+    for ratio in result["ratios"]:
+        if (ratio["fps"], ratio["subscribers"]) == key:
+            text = f"{ratio['what']} {ratio['median']:.2f} ({ratio['least']:.2f} to {ratio['most']:.2f})"
+            pairs.setdefault((ratio["of"], ratio["to"]), []).append(text)
+    return [f"           {ours} / {theirs}: {'   '.join(texts)}" for (ours, theirs), texts in pairs.items()]

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-Role = Literal["server", "publisher", "subscribers"]
+Role = Literal["server", "publisher", "subscribers", "members", "link"]
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,3 +81,25 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """Publisher: just before each send call."""
     received: list[bytes] = []
     """Subscribers, one table each: when their code held the decoded pose."""
+
+
+class Flooded(msgspec.Struct, frozen=True, kw_only=True):
+    """The publisher's answer to `Run` in `capacity`."""
+
+    sent: int
+    """Frames written before the last one's time and the bound were over."""
+    cpu_ns: int
+    """Over the whole run."""
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer of counting subscribers to `Run` in `capacity`."""
+
+    counts: list[int]
+    """Frames that count and came in time, by subscriber."""
+    numbers: bytes
+    """int64: numbers of the frames that are sampled, all subscribers."""
+    times: bytes
+    """int64 nanoseconds: when each of them came."""
+    cpu_ns: int
+    """Over the whole run."""

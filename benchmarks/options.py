@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Collection
+import sys
+from collections.abc import Collection, Sequence
 
 from benchmarks.formats import FORMATS
-from benchmarks.systems import SYSTEMS
+from benchmarks.systems import RELAYS, SYSTEMS, missing
 
 
 def common_options(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +24,14 @@ def positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"{text}: expected more than 0")
+    return value
+
+
+def not_negative(text: str) -> float:
+    """Return a number, at least 0."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text}: expected 0 or more")
     return value
 
 
@@ -50,6 +59,19 @@ def at_least_one(text: str) -> int:
 def systems(text: str) -> list[str]:
     """Return comma-separated names of systems."""
     return _names(text, SYSTEMS)
+
+
+def relays(text: str) -> list[str]:
+    """Return comma-separated names of systems that carry finished packets."""
+    return _names(text, RELAYS)
+
+
+def installed(names: Sequence[str]) -> list[str]:
+    """Return the systems that can be measured here; says on stderr what the others lack and how to get it."""
+    lacking = {name: why for name in names if (why := missing(name)) is not None}
+    for name, why in lacking.items():
+        print(f"without {name}: {why}", file=sys.stderr)
+    return [name for name in names if name not in lacking]
 
 
 def formats(text: str) -> list[str]:

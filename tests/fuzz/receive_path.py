@@ -1,6 +1,6 @@
 """Damaged packets through the whole receive path of a client.
 
-    python -m tests.fuzz.receive_path --packets 1000000 --seed 1
+    python -m tests.fuzz.receive_path --packets 1000000 --seed 1 [--codec pure|compiled]
 
 What a server may hand to a client goes in where the connection hands it over, and through header, seal, replay window,
 signature, decoder and subscription. Nothing may be raised, whatever it is; each packet costs at most 10 ms of CPU, and
@@ -35,6 +35,7 @@ from posewire.protocol.header import HEADER_BYTES
 from posewire.receiver import Receiver
 from posewire.rooms import RoomManager
 from posewire.sockets import SocketManager
+from tests.fuzz.codecs import CODECS, use_codec
 
 VECTORS: Final = Path(__file__).parents[1] / "vectors"
 SLOWEST_MS: Final = 10.0
@@ -62,10 +63,10 @@ class ReceivePath:
 
     def take(self, packet: bytes) -> None:
         """Hand a packet over as the connection does."""
-        self.socket._frame(packet)  # where the lane calls
+        self.socket._inbound.frame(packet)  # where the lane calls
 
     def _enter(self, room_key: bytes | None) -> None:
-        me = {"id": "me", "number": 1, "salt": self.rooms._next_salt}
+        me = {"id": "me", "number": 1, "salt": self.rooms._seals.next_salt}
         members = [me, {"id": "plain", "number": PLAIN}, {"id": "sealed", "number": SEALED, "salt": SALT}]
         for member in members:
             member |= {"join_time": 0.0, "last_active": 0.0, "key_id": self.seal.key_id}
@@ -318,6 +319,7 @@ def run(packets: int, seed: int, *, room_key: bytes | None = None) -> dict[str, 
 
 
 async def _main(arguments: argparse.Namespace) -> int:
+    use_codec(arguments.codec)
     reports = [
         run(arguments.packets // 2, arguments.seed),
         run(arguments.packets // 2, arguments.seed + 1, room_key=bytes(32)),
@@ -330,4 +332,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--packets", type=int, default=100_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--codec", choices=CODECS, default=CODECS[-1])
     raise SystemExit(asyncio.run(_main(parser.parse_args())))

@@ -131,6 +131,10 @@ def _of(hint: Any) -> SearchStrategy[Any]:
         return st.sampled_from((b"", bytes(range(args[1].max_length))))
     if origin is typing.Annotated and args[0] is int:
         return st.integers(args[1].ge, args[1].le)
+    if origin is typing.Annotated and args[0] is float:
+        return st.floats(args[1].ge, args[1].le)
+    if origin is typing.Annotated and args[0] is not str:
+        return _of(args[0])
     if origin is typing.Annotated:
         return names
     if origin is typing.Literal:

@@ -52,6 +52,7 @@ def test_signatures_of_the_design() -> None:
         "role",
         "publish",
         "subscribe",
+        "moderate",
         "ttl",
     ]
 

@@ -9,6 +9,7 @@ import click
 
 from posewire.cli.bench import bench
 from posewire.cli.demo import demo
+from posewire.cli.revoke import revoke
 from posewire.cli.send import send
 from posewire.cli.serve import serve
 from posewire.cli.token import token
@@ -27,7 +28,7 @@ def cli() -> None:
     """Human motion and voice between people, in real time."""
 
 
-for command in (demo, serve, send, watch, token, user, bench):
+for command in (demo, serve, send, watch, token, user, revoke, bench):
     cli.add_command(command)
 
 

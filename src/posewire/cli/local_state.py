@@ -24,8 +24,12 @@ def state_dir() -> Path:
 
 
 def users_file(config: Config) -> Path:
-    """Return the file of users: the configured one, else one in the state folder."""
-    return Path(config.server.users_file) if config.server.users_file else state_dir() / "users.json"
+    """Return the file of users and revocations: the configured one, else one in the state folder."""
+    if config.server.users_file:
+        return Path(config.server.users_file)
+    former, file = state_dir() / "users.json", state_dir() / "users.db"
+    # What Posewire 0.1 made there goes on to be used; it becomes an SQLite file when it is opened.
+    return former if former.exists() and not file.exists() else file
 
 
 def with_local_secret(config: Config) -> Config:
@@ -36,7 +40,8 @@ def with_local_secret(config: Config) -> Config:
     Raises:
         ConfigurationError: The state folder cannot be written.
     """
-    if config.security.secret_key is not None:
+    security = config.security
+    if security.secret_key is not None or security.public_key_file or security.private_key_file:
         return config
     path = state_dir() / "secret"
     try:
@@ -63,9 +68,7 @@ def with_local_secret(config: Config) -> Config:
 def local_token(config: Config, user_id: str, room: str | None) -> str:
     """Return a token of this machine's own server."""
     config = with_local_secret(config)
-    assert config.security.secret_key is not None
-    authority = TokenAuthority(config.security.secret_key.encode(), lifetime=config.security.token_expiry)
-    return authority.issue(user_id, room_id=room)
+    return TokenAuthority.from_config(config.security).issue(user_id, room_id=room)
 
 
 def default_user(role: str) -> str:

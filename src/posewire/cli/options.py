@@ -39,6 +39,7 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     username: str | None
     name: str | None
     room_key_file: str | None
+    ca_file: str | None
     wait: float
 
 
@@ -55,6 +56,7 @@ def access_options(command: _F) -> _F:
         click.option("--username", envvar="POSEWIRE_USERNAME", help="Log in with this name; the password is asked."),
         click.option("--token", envvar="POSEWIRE_TOKEN", help="A token, as 'posewire token' prints it."),
         click.option("--room", envvar="POSEWIRE_ROOM", required=True, help="The room."),
+        click.option("--ca-file", metavar="FILE", help="Trust the authorities in FILE with https, and no others."),
         click.option("--url", envvar="POSEWIRE_URL", help="The server; default: socket.url of the settings."),
     ):
         command = option(command)
@@ -82,6 +84,8 @@ def motion_of(source: str, fps: float | None = None) -> Motion:
 async def session_of(access: Access, role: str, console: Console) -> AsyncIterator[Session]:
     """Enter a session, waiting for the server to be there as long as ``--wait`` allows."""
     config = settings()
+    if access.ca_file is not None:
+        config = msgspec.structs.replace(config, socket=msgspec.structs.replace(config.socket, ca_file=access.ca_file))
     url = access.url or config.socket.url
     credentials, token = None, access.token
     if access.username is not None and token is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 
@@ -15,15 +16,17 @@ from rich.logging import RichHandler
 from posewire.addresses import is_loopback
 from posewire.cli.local_state import users_file, with_local_secret
 from posewire.cli.options import settings
-from posewire.cli.running import run
+from posewire.cli.running import run, running_loop
 from posewire.server import serve as start_server
 
 
 @click.command(epilog="Example:  posewire serve --port 5000")
 @click.option("--host", help="Address to listen on; default: server.host of the settings.")
 @click.option("--port", type=click.IntRange(0, 65535), help="TCP port, 0 for a free one; default: server.port.")
+@click.option("--tls-cert", metavar="FILE", help="Listen with TLS: certificate in PEM, and those up to its root.")
+@click.option("--tls-key", metavar="FILE", help="The certificate's private key, in PEM.")
 @click.option("--verbose", is_flag=True, help="Log who comes and goes.")
-def serve(host: str | None, port: int | None, verbose: bool) -> None:
+def serve(host: str | None, port: int | None, tls_cert: str | None, tls_key: str | None, verbose: bool) -> None:
     """Run a server until Ctrl-C or SIGTERM; members are then told, and what is queued still goes out.
 
     On loopback it makes a secret of its own, which 'send', 'watch' and 'token' on this machine share. On any other
@@ -33,7 +36,7 @@ def serve(host: str | None, port: int | None, verbose: bool) -> None:
         handler = RichHandler(console=Console(stderr=True), show_path=False)
         handler.setFormatter(_WithExtras())
         logging.basicConfig(level=logging.INFO, handlers=[handler])
-    run(_serve(host, port))
+    run(_serve(host, port, {"tls_cert": tls_cert, "tls_key": tls_key} if tls_cert or tls_key else {}))
 
 
 class _WithExtras(logging.Formatter):
@@ -46,13 +49,13 @@ class _WithExtras(logging.Formatter):
         return f"{super().format(record)}  {extras}".rstrip()
 
 
-async def _serve(host: str | None, port: int | None) -> None:
+async def _serve(host: str | None, port: int | None, tls: dict[str, str | None]) -> None:
     config = settings()
     host = host or config.server.host
     if is_loopback(host):
         config = with_local_secret(config)
     users = str(users_file(config))
-    config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, users_file=users))
+    config = msgspec.structs.replace(config, server=msgspec.structs.replace(config.server, users_file=users, **tls))
     stop = asyncio.Event()
     interrupted = False
 
@@ -67,7 +70,10 @@ async def _serve(host: str | None, port: int | None) -> None:
         loop.add_signal_handler(signal.SIGINT, interrupt)
     console = Console(stderr=True)
     async with start_server(host, config.server.port if port is None else port, config) as server:
-        console.print(f"Listening on {server.url}. Ctrl-C stops.", markup=False, highlight=False)
+        line = f"Listening on {server.url}. Ctrl-C stops. Event loop: {running_loop()}."
+        console.print(line, markup=False, highlight=False)
+        # What is there now stays to the end; looking through it for garbage would hold up everyone, all at once.
+        gc.freeze()
         await stop.wait()
         console.print("Stopping: members are told.", markup=False, style="dim")
     if interrupted:

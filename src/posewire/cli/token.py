@@ -6,7 +6,7 @@ import click
 
 from posewire.cli.local_state import with_local_secret
 from posewire.cli.options import settings
-from posewire.protocol.control import Role
+from posewire.protocol.room_view import Role
 from posewire.server import TokenAuthority
 
 
@@ -17,11 +17,20 @@ from posewire.server import TokenAuthority
 @click.option("--ttl", type=click.FloatRange(1), help="Seconds it is good for; default: security.token_expiry.")
 @click.option("--no-publish", is_flag=True, help="Its holder may not send.")
 @click.option("--no-subscribe", is_flag=True, help="Its holder may not receive.")
-def token(user: str, room: str | None, role: Role, ttl: float | None, no_publish: bool, no_subscribe: bool) -> None:
-    """Print a token for USER, signed with security.secret_key or this machine's own secret."""
-    config = with_local_secret(settings())
-    assert config.security.secret_key is not None
-    authority = TokenAuthority(config.security.secret_key.encode(), lifetime=config.security.token_expiry)
+@click.option("--moderate", is_flag=True, help="Its holder may kick, ban and mute.")
+def token(
+    user: str, room: str | None, role: Role, ttl: float | None, no_publish: bool, no_subscribe: bool, moderate: bool
+) -> None:
+    """Print a token for USER, signed with the configured key or this machine's own secret."""
+    authority = TokenAuthority.from_config(with_local_secret(settings()).security)
     click.echo(
-        authority.issue(user, room_id=room, role=role, publish=not no_publish, subscribe=not no_subscribe, ttl=ttl)
+        authority.issue(
+            user,
+            room_id=room,
+            role=role,
+            publish=not no_publish,
+            subscribe=not no_subscribe,
+            moderate=moderate,
+            ttl=ttl,
+        )
     )

@@ -2,6 +2,7 @@
 
 from posewire.config.config import Config, load_config
 from posewire.config.sections import (
+    AdmissionConfig,
     ConnectionConfig,
     MediaConfig,
     MonitorConfig,
@@ -14,6 +15,7 @@ from posewire.config.sections import (
 )
 
 __all__ = [
+    "AdmissionConfig",
     "Config",
     "ConnectionConfig",
     "MediaConfig",

@@ -12,6 +12,7 @@ import msgspec
 
 from posewire.config.section import Section, shown
 from posewire.config.sections import (
+    AdmissionConfig,
     ConnectionConfig,
     MediaConfig,
     MonitorConfig,
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX: Final = "POSEWIRE_"
 NOT_SETTINGS: Final = frozenset(
-    {"CONFIG", "URL", "ROOM", "ROOM_KEY", "TOKEN", "USERNAME", "PASSWORD", "STATE_DIR", "DATA"}
+    {"CONFIG", "URL", "ROOM", "ROOM_KEY", "TOKEN", "USERNAME", "PASSWORD", "STATE_DIR", "DATA", "LOOP"}
 )
 """``POSEWIRE_`` variables that are not settings: the place of the file, and what the command line reads."""
 
@@ -42,6 +43,7 @@ _SECTIONS: Final[dict[str, type[Section]]] = {
         ReceiverConfig,
         MonitorConfig,
         ServerConfig,
+        AdmissionConfig,
     )
 }
 
@@ -57,6 +59,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     receiver: ReceiverConfig = msgspec.field(default_factory=ReceiverConfig)
     monitor: MonitorConfig = msgspec.field(default_factory=MonitorConfig)
     server: ServerConfig = msgspec.field(default_factory=ServerConfig)
+    admission: AdmissionConfig = msgspec.field(default_factory=AdmissionConfig)
 
     def __post_init__(self) -> None:
         for name, cls in _SECTIONS.items():

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from posewire.config.section import HIDDEN, Section
 from posewire.errors import ConfigurationError
@@ -17,6 +18,8 @@ Port = Annotated[int, Meta(ge=0, le=65_535)]
 PrecisionBits = Annotated[int, Meta(ge=-8, le=20)]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@?#]+")
+
 MIN_SECRET_BYTES = 32
 """RFC 7518, section 3.2: an HS256 key is at least as long as the hash."""
 
@@ -28,10 +31,12 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
 
     url: NonEmpty = "http://localhost:5000"
     """Where the server is, ``http(s)://host:port``."""
+    ca_file: str | None = None
+    """PEM file of the only authorities to trust with ``https``; null trusts those of this machine."""
     reconnect_attempts: Annotated[int, Meta(ge=0, le=1_000_000)] = 5
     """Attempts to come back after the connection was lost; then the session ends with ``ConnectionError``."""
     reconnect_delay: Milliseconds = 1000
-    """Milliseconds: ceiling of the random wait before the first attempt; it doubles with each (full jitter)."""
+    """Milliseconds to the first attempt, at most; it doubles with each. A server that is back is noticed sooner."""
     reconnect_delay_max: Milliseconds = 10_000
     """Milliseconds: the doubling stops here."""
     heartbeat_interval: Milliseconds = 25_000
@@ -58,12 +63,36 @@ class SecurityConfig(Section, frozen=True, kw_only=True):
 
     secret_key: str | None = None
     """Signs tokens (HS256), at least 32 bytes. null: a random one for each server, on loopback only."""
+    token_algorithm: Literal["HS256", "RS256", "EdDSA"] = "HS256"  # noqa: S105  # no password
+    """How tokens are signed: the only way that is accepted. All but HS256 need a public or a private key."""
+    public_key_file: NonEmpty | None = None
+    """PEM file with the public key that tokens are checked with (RS256, EdDSA); alone: somebody else issues them."""
+    private_key_file: NonEmpty | None = None
+    """PEM file, without a passphrase, with the private key that tokens are signed with (RS256, EdDSA)."""
     token_expiry: Annotated[int, Meta(ge=1, le=31_536_000)] = 3600
     """Seconds a token is good for, unless its issuer says otherwise."""
+    token_max_lifetime: Annotated[int, Meta(ge=1, le=31_536_000)] = 2_592_000
+    """Seconds: tokens made for longer are refused. Revocations are kept as long. At least ``token_expiry`` counts."""
+    clock_leeway: Annotated[int, Meta(ge=0, le=60_000)] = 0
+    """Milliseconds that the clock of another issuer may be off. So long after a revocation new tokens fail as well."""
+    login_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 10
+    """Failed logins that one address (of IPv6: one /64) may have at once."""
+    login_interval: Milliseconds = 6000
+    """Milliseconds until it may have one more."""
+    login_name_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 5
+    """Failed logins with one name that one address may have at once."""
+    login_name_interval: Milliseconds = 30_000
+    """Milliseconds until it may have one more with that name."""
+    login_stranger_burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 50
+    """Failed logins with one name from all addresses together at once, but those it has logged in from before."""
+    login_stranger_interval: Milliseconds = 10_000
+    """Milliseconds until there may be one more."""
     encryption_enabled: bool = True
     """Refuse to send over a plain-text link that is not loopback. False says: I know what I do."""
     compression_level: Annotated[int, Meta(ge=0, le=9)] = 6
     """zlib level of bodies of v1 and v2, 0 (none) to 9 (smallest)."""
+    key_grace: Milliseconds = 5000
+    """Milliseconds that what is sealed with the old room key is taken after it was changed."""
     max_message_age: Milliseconds = 30_000
     """Milliseconds that the signed time of a v1 body may lie before or after the server's clock."""
 
@@ -94,6 +123,12 @@ class RoomConfig(Section, frozen=True, kw_only=True):
     """Members of one room."""
     max_rooms: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     """Rooms of one server."""
+    timeout: Annotated[float, Meta(gt=0, le=31_536_000)] = 3600
+    """Seconds without a frame or a request of any member; then the room is closed, and its members are told why."""
+    auto_cleanup: bool = True
+    """Whether rooms are closed for that. It is looked at once in ``timeout``, and every minute at least."""
+    kick_ban: Annotated[float, Meta(ge=0, le=1e9)] = 300
+    """Seconds in which no token lets a member in again that was kicked; one it had before the kick never does."""
 
 
 class SenderConfig(Section, frozen=True, kw_only=True):
@@ -156,6 +191,50 @@ class MonitorConfig(Section, frozen=True, kw_only=True):
     """Milliseconds between two looks at CPU and memory."""
 
 
+PerSecond = Annotated[float, Meta(ge=0.01, le=1e12)]
+
+
+class AdmissionConfig(Section, frozen=True, kw_only=True):
+    """Section ``admission``: how much one member, and one address, may take of the server.
+
+    Over a limit frames are thinned out, then their sender is told, then its connection is closed. An address of IPv6 is
+    its first 64 bits.
+    """
+
+    NAME: ClassVar[str] = "admission"
+
+    member_frames: PerSecond = 2000
+    """Frames a second that one member may send."""
+    member_bytes: PerSecond = 16_777_216
+    """Bytes a second that one member may send."""
+    member_requests: PerSecond = 500
+    """Control requests and reports a second of one member."""
+    member_connects: PerSecond = 10
+    """New connections a second of one member; how many may be open is ``socket.max_connections``."""
+    member_rooms: PerSecond = 60
+    """New rooms a minute of one member."""
+    address_frames: PerSecond = 20_000
+    """Frames a second from one address."""
+    address_bytes: PerSecond = 134_217_728
+    """Bytes a second from one address."""
+    address_requests: PerSecond = 5000
+    """Control requests and reports a second from one address."""
+    address_connects: PerSecond = 20
+    """New connections a second from one address, whatever becomes of them."""
+    address_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 256
+    """Connections from one address that may be open, whatever they are."""
+    address_rooms: PerSecond = 600
+    """New rooms a minute from one address."""
+    loopback_factor: Annotated[float, Meta(ge=1, le=1e6)] = 16
+    """An address of this machine may have so many times as much: all members of a lab may share it, or a proxy."""
+    burst: Annotated[float, Meta(ge=0.1, le=3600)] = 3
+    """Seconds: what was not used for so long may be used at once."""
+    patience: Annotated[float, Meta(ge=0.1, le=3600)] = 10
+    """Seconds' worth of a limit that are thinned out of what one member sends; then its connection is closed."""
+    strangers: Annotated[int, Meta(ge=1, le=100_000)] = 256
+    """Connections that are not let in yet; then the oldest one of the address that has most of them is closed."""
+
+
 class ServerConfig(Section, frozen=True, kw_only=True):
     """Section ``server``: the authority."""
 
@@ -166,10 +245,31 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     port: Port = 5000
     """TCP port; 0 takes a free one."""
     users_file: str | None = None
-    """JSON file of the user store (see ``posewire user add``); null keeps users in memory."""
+    """SQLite file of users and revocations (see ``posewire user``, ``posewire revoke``); null keeps them in memory."""
+    tls_cert: str | None = None
+    """PEM file of the certificate and those between it and its root; null listens without TLS."""
+    tls_key: str | None = None
+    """PEM file of the certificate's private key."""
+    allowed_origins: list[str] = field(default_factory=list)
+    """Web pages that may connect, ``https://host[:port]``, beside those this server's own name serves."""
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     """Connections of all users together."""
-    recipient_queue: Annotated[int, Meta(ge=1, le=100_000)] = 64
-    """Packets that may wait for one slow recipient; newer frames are then dropped, counted."""
+    recipient_limit: Annotated[int, Meta(ge=1024, le=1 << 30)] = 1_048_576
+    """Bytes of control messages and events that may wait for one slow recipient; then its connection is closed."""
+    recipient_timeout: Milliseconds = 15_000
+    """Milliseconds without a sign that a recipient reads what it is sent; then its connection is closed."""
+    resume_grace: Annotated[int, Meta(ge=0, le=3_600_000)] = 20_000
+    """Milliseconds the seat of a member that lost its connection is held for it; 0 holds none."""
+    audio_max_age: Milliseconds = 1000
+    """Milliseconds from capture: older sound is not sent to a slow recipient any more."""
     drain_timeout: Milliseconds = 3000
     """Milliseconds a stopping server waits for what is queued to reach its clients."""
+
+    def check(self) -> None:
+        """A certificate is of no use without its key; an origin has no path."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            missing = "tls_key" if self.tls_key is None else "tls_cert"
+            raise ConfigurationError(f"server.{missing}", None, "expected both, server.tls_cert and server.tls_key")
+        for origin in self.allowed_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigurationError("server.allowed_origins", origin, "expected https://host or https://host:port")

@@ -1,9 +1,25 @@
 """What goes when: queue, rate limit, backoff. Pure; time and chance are arguments."""
 
+from posewire.flow.backlog import Backlog
 from posewire.flow.backoff import backoff
+from posewire.flow.credit_window import CreditWindow
+from posewire.flow.quality_ladder import LADDER, Quality, QualityLadder
 from posewire.flow.queue_item import QueueItem
+from posewire.flow.rate_controller import RateController
 from posewire.flow.send_outcome import SendOutcome
 from posewire.flow.send_queue import SendQueue
 from posewire.flow.token_bucket import TokenBucket
 
-__all__ = ["QueueItem", "SendOutcome", "SendQueue", "TokenBucket", "backoff"]
+__all__ = [
+    "LADDER",
+    "Backlog",
+    "CreditWindow",
+    "Quality",
+    "QualityLadder",
+    "QueueItem",
+    "RateController",
+    "SendOutcome",
+    "SendQueue",
+    "TokenBucket",
+    "backoff",
+]

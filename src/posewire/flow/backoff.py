@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 
 def backoff(*, first: float, ceiling: float, rng: random.Random) -> Iterator[float]:
-    """Yield seconds for ever: a random part ("full jitter") of ``first``, doubling up to ``ceiling``.
+    """Yield seconds for ever: ``first``, doubling up to ``ceiling``, and of each a random part of a fifth less.
 
-    Full jitter spreads a crowd that lost its server together: M. Brooker, "Exponential Backoff And Jitter", AWS
-    Architecture Blog, 2015.
+    Not all of it is random ("full jitter"), as it would be if nobody noticed earlier that the server is back: the first
+    attempts would be over in a few seconds, before the network is back or the seat that is held is given up.
     """
     for attempt in itertools.count():
         # min() before the power: 2**1100 does not fit a float.
-        yield rng.uniform(0, min(ceiling, first * 2 ** min(attempt, 32)))
+        longest = min(ceiling, first * 2 ** min(attempt, 32))
+        yield rng.uniform(0.8 * longest, longest)

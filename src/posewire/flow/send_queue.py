@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections import Counter
+from collections.abc import Callable
 
 from posewire.errors import QueueManagementError
 from posewire.flow.queue_item import QueueItem
@@ -19,16 +20,17 @@ class SendQueue:
 
     When it is full, the frame of the lowest priority goes, of these the oldest; that may be the newcomer. Every frame
     that does not leave through `take` is counted in `drops` by reason: ``replaced``, ``queue_full``, ``expired``,
-    ``cleared``. Reliable frames are never dropped for another: a queue full of them refuses.
+    ``cleared``; and told to ``on_drop``. Reliable frames are never dropped for another: a queue full of them refuses.
 
     Pure and not for threads; two heaps with lazy deletion, so every step is O(log n).
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, on_drop: Callable[[QueueItem, str], None] | None = None) -> None:
         if capacity < 1:
             raise QueueManagementError("create", f"capacity {capacity}: expected at least 1")
         self.capacity = capacity
         self.drops: Counter[str] = Counter()
+        self._on_drop = on_drop
         self._best: list[QueueItem] = []
         self._worst: list[tuple[int, float, int, QueueItem]] = []
         self._slots: dict[_Slot, QueueItem] = {}
@@ -45,7 +47,7 @@ class SendQueue:
         if item.delivery is Delivery.LATEST:
             if (older := self._slots.get(slot)) is not None:
                 self._remove(older)
-                self.drops["replaced"] += 1
+                self._count(older, "replaced")
                 outcome = SendOutcome.REPLACED
             # Set before making room: the newcomer itself may be what has to go.
             self._slots[slot] = item
@@ -60,24 +62,38 @@ class SendQueue:
         self._compact()
         return outcome if item.waiting else SendOutcome.DROPPED
 
-    def take(self, now: float) -> QueueItem | None:
-        """Remove and return the best frame that is not too old at ``now``, monotonic seconds; None if there is none."""
+    def best(self, now: float) -> QueueItem | None:
+        """Return the best frame that is not too old at ``now``, monotonic seconds, and leave it; None if none is."""
         while self._best:
-            item = heapq.heappop(self._best)
-            if not item.waiting:
-                continue
-            self._remove(item)
-            if item.expires is not None and item.expires < now:
-                self.drops["expired"] += 1
-                continue
-            return item
+            item = self._best[0]
+            if item.waiting and (item.expires is None or item.expires >= now):
+                return item
+            heapq.heappop(self._best)
+            if item.waiting:
+                self._remove(item)
+                self._count(item, "expired")
         return None
+
+    def take(self, now: float) -> QueueItem | None:
+        """Remove and return the best frame; see `best`."""
+        item = self.best(now)
+        if item is not None:
+            heapq.heappop(self._best)
+            self._remove(item)
+        return item
+
+    def drop(self, item: QueueItem, reason: str) -> None:
+        """Drop a frame, if it still waits."""
+        if item.waiting:
+            self._remove(item)
+            self._count(item, reason)
 
     def clear(self) -> None:
         """Drop everything that waits."""
-        self.drops["cleared"] += self._size
         for item in self._best:
-            item.waiting = False
+            if item.waiting:
+                item.waiting = False
+                self._count(item, "cleared")
         self._best.clear()
         self._worst.clear()
         self._slots.clear()
@@ -87,16 +103,23 @@ class SendQueue:
         while self._worst:
             item = heapq.heappop(self._worst)[-1]
             if item.waiting:
-                self._remove(item)
-                self.drops["queue_full"] += 1
+                self.drop(item, "queue_full")
                 return
         # Only reliable frames wait, and none of them may go for another.
-        self._remove(newcomer)
-        self.drops["queue_full"] += 1
+        self.drop(newcomer, "queue_full")
+
+    def _count(self, item: QueueItem, reason: str) -> None:
+        self.drops[reason] += 1
+        if self._on_drop is not None:
+            self._on_drop(item, reason)
 
     def _remove(self, item: QueueItem) -> None:
         item.waiting = False
         self._size -= 1
+        if not self._size:
+            # Nearly always: nothing dead is kept, nor the poses in it.
+            self._best.clear()
+            self._worst.clear()
         slot = (item.kind, item.stream)
         if self._slots.get(slot) is item:
             del self._slots[slot]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import deque
 
 import msgspec
@@ -14,6 +16,10 @@ _OVERTAKEN = 64
 
 _JUMP = 100_000
 """A gap of so many frames is no loss: the sender began anew, or lies."""
+_LEAST_SECONDS = 5.0
+"""The least age is of the last five to ten seconds: clocks drift, routes change."""
+_RECENT = 4
+"""Frames that tell how it is now."""
 _AGES = (-60.0, 3600.0)
 """Seconds; an age outside says that a clock is wrong, not how old the frame is."""
 
@@ -36,14 +42,37 @@ class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
     age_p99: float
 
 
+class StreamInterval(msgspec.Struct, frozen=True, kw_only=True):
+    """A received stream since the last look; times in seconds."""
+
+    member: int
+    number: int
+    seq: int
+    """The newest frame's."""
+    frames: int
+    lost: int
+    age_p50: float
+    age_p99: float
+    queueing: float
+    render_lag: float
+
+
 class StreamStats:
     """Counts the packets of one stream of one member. Pure: the caller says what time it is."""
 
-    def __init__(self, user_id: str, stream: str, *, window: int = 1000) -> None:
+    def __init__(self, user_id: str, stream: str, *, number: int = 0, window: int = 1000) -> None:
         self.user_id = user_id
         self.stream = stream
         self.frames = 0
         self.lost = 0
+        self.number = number
+        self.render_lag = 0.0
+        """Longest that a frame waited for its reader since the last look, seconds; whoever delivers frames sets it."""
+        self.newest_queueing = 0.0
+        """Seconds that the newest frame was older than the youngest of the last ten seconds."""
+        self._reported = (0, 0)
+        self._least = (math.inf, math.inf)
+        self._least_until = 0.0
         self._bytes = 0
         self._first = 0.0
         self._member = 0
@@ -52,6 +81,10 @@ class StreamStats:
         """Of the numbers that were passed over, those that may still come."""
         self._ages: deque[float] = deque(maxlen=window)
         self._times: deque[float] = deque(maxlen=90)
+
+    def is_newest(self, member: int, seq: int) -> bool:
+        """Return whether that frame is the newest there was."""
+        return member == self._member and self._next_seq == seq + 1
 
     def observe(self, *, now: float, age: float, size: int, seq: int, member: int = 0) -> None:
         """Count one packet: ``now`` in monotonic seconds, ``age`` in seconds, ``size`` in bytes.
@@ -76,9 +109,40 @@ class StreamStats:
         self._bytes += size
         if _AGES[0] < age < _AGES[1]:
             self._ages.append(age)
+            if now >= self._least_until:
+                self._least, self._least_until = (age, self._least[0]), now + _LEAST_SECONDS
+            elif age < self._least[0]:
+                self._least = (age, self._least[1])
+            self.newest_queueing = age - min(self._least)
         if self.frames == 1:
             self._first = now
         self._times.append(now)
+
+    @property
+    def queueing(self) -> float:
+        """Seconds that even the youngest of the last frames was older than the youngest of the last ten seconds."""
+        if not self._ages:
+            return 0.0
+        return max(0.0, min(itertools.islice(reversed(self._ages), _RECENT)) - min(self._least))
+
+    def interval(self) -> StreamInterval:
+        """Return the figures since this was called last."""
+        frames, lost = self.frames - self._reported[0], self.lost - self._reported[1]
+        self._reported = (self.frames, self.lost)
+        ages = list(itertools.islice(reversed(self._ages), frames))
+        p50, _, p99 = percentiles(ages)
+        render_lag, self.render_lag = self.render_lag, 0.0
+        return StreamInterval(
+            member=self._member,
+            number=self.number,
+            seq=max((self._next_seq or 0) - 1, 0),
+            frames=frames,
+            lost=max(lost, 0),
+            age_p50=p50,
+            age_p99=p99,
+            queueing=self.queueing,
+            render_lag=render_lag,
+        )
 
     def figures(self, *, now: float) -> StreamFigures:
         """Return the figures at ``now``, monotonic seconds."""

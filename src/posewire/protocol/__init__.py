@@ -5,6 +5,7 @@ from posewire.protocol.header import HEADER_BYTES, Delivery, FrameType, Header, 
 from posewire.protocol.landmarks import to_pose_data
 from posewire.protocol.opener import Opener
 from posewire.protocol.packet_writer import EVENT_STREAM, PacketWriter
+from posewire.protocol.pose_codec import ACCELERATED
 from posewire.protocol.pose_data import PoseData
 from posewire.protocol.pose_decoder import MissingReference, PoseDecoder
 from posewire.protocol.pose_encoder import CodedPose, PoseEncoder
@@ -12,9 +13,10 @@ from posewire.protocol.pose_protocol import VERSIONS, PoseProtocol
 from posewire.protocol.precision import Precision
 from posewire.protocol.room_key import RoomKey
 from posewire.protocol.seal import SALT_BYTES, RoomSeal, SealKey
-from posewire.protocol.socketio_packet import SocketIOPacket, unwrap_frame, wrap_frame
+from posewire.protocol.socketio_packet import SocketIOPacket, unwrap_ack, unwrap_frame, wrap_ack, wrap_frame
 
 __all__ = [
+    "ACCELERATED",
     "EVENT_STREAM",
     "HEADER_BYTES",
     "SALT_BYTES",
@@ -41,6 +43,8 @@ __all__ = [
     "to_audio_chunk",
     "to_pose_data",
     "unpack_header",
+    "unwrap_ack",
     "unwrap_frame",
+    "wrap_ack",
     "wrap_frame",
 ]

@@ -22,8 +22,13 @@ from posewire.protocol.inflate import inflate
 from posewire.protocol.pose_data import DEFAULT_SKELETON, Landmarks, PoseData
 
 VERSION = "2"
-RESERVED_EVENTS = frozenset({"connect", "disconnect", "reconnect", "bye", "room", "keyframe"})
+RESERVED_EVENTS = frozenset(
+    {"connect", "disconnect", "reconnect", "bye", "room", "presence", "keyframe", "quality", "drop"}
+    | {"frame", "ack", "report", "confirm"}
+)
 """What a session tells its own handlers; a member must not be able to say it."""
+OWN_PREFIX = "posewire:"
+"""Begins the names of events that sessions tell each other."""
 _RAW, _ZLIB = b"\x00", b"\x01"
 
 
@@ -108,15 +113,20 @@ def decode_audio(body: bytes, *, timestamp: float) -> AudioChunk:
         raise ProtocolError(VERSION, f"undecodable audio: {exc}") from exc
 
 
-def encode_event(name: str, data: Any) -> bytes:
-    """Return the body of an application event.
+def encode_event(name: str, data: Any, *, own: bool = False) -> bytes:
+    """Return the body of an event.
+
+    Args:
+        name: Its name.
+        data: Anything msgpack can hold.
+        own: It is one that sessions tell each other, not the application.
 
     Raises:
         DataValidationError: A bad name, data that msgpack has no form for, or too much of it.
     """
     if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS:
         raise DataValidationError("event name", repr(name), f"expected 1 to {MAX_NAME_CHARS} characters")
-    if name in RESERVED_EVENTS:
+    if not own and (name in RESERVED_EVENTS or name.startswith(OWN_PREFIX)):
         raise DataValidationError("event name", repr(name), "expected another; the session itself uses this one")
     try:
         body = _RAW + _encode(_Event(name, data))

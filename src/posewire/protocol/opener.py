@@ -6,9 +6,9 @@ from typing import Final
 
 from posewire.errors import ProtocolError
 from posewire.protocol import body_v1
-from posewire.protocol.control import RoomMember
 from posewire.protocol.header import HEADER_BYTES, Header, Seal
 from posewire.protocol.replay_window import ReplayWindow, TimeWindow
+from posewire.protocol.room_view import RoomMember
 from posewire.protocol.seal import RoomSeal, SealKey
 
 _MOST_PEERS: Final = 4096
@@ -59,12 +59,7 @@ class Opener:
             ProtocolError: It is refused; ``reason`` is ``unsealed``, ``no_key``, ``wrong_key``, ``altered``, ``stale``,
                 ``replayed``, or ``damaged`` for a v1 body that is none.
         """
-        self._check_mode(header, member)
-        stay = (member.id, member.number, member.salt)
-        peer = self._peers.get(stay) or _Peer(self.room.key_of(member.id, member.salt))
-        opened = packet if header.seal is Seal.NONE else peer.key.open(packet)
-        if opened is None:
-            raise _refused(header, "altered", "the seal is broken")
+        stay, peer, opened = self._unsealed(header, packet, member)
         if header.version == 1:
             self._check_v1(header, opened, peer, signing_key, round(now * 1e6))
         window = peer.seqs.get(header.stream)
@@ -78,6 +73,27 @@ class Opener:
         if len(self._peers) > _MOST_PEERS:
             del self._peers[next(iter(self._peers))]
         return opened
+
+    def reopen(self, header: Header, packet: bytes, member: RoomMember) -> tuple[bytes, bool]:
+        """Return a packet as `open` does, though it may have been here already, and whether it is new.
+
+        For frames that later ones refer to. One that is not new must not be taken for what is happening now.
+
+        Raises:
+            ProtocolError: It is refused; ``reason`` is ``unsealed``, ``no_key``, ``wrong_key`` or ``altered``.
+        """
+        _, peer, opened = self._unsealed(header, packet, member)
+        window = peer.seqs.get(header.stream)
+        return opened, window is None or window.is_new(header.seq)
+
+    def _unsealed(self, header: Header, packet: bytes, member: RoomMember) -> tuple[_Stay, _Peer, bytes]:
+        self._check_mode(header, member)
+        stay = (member.id, member.number, member.salt)
+        peer = self._peers.get(stay) or _Peer(self.room.key_of(member.id, member.salt))
+        opened = packet if header.seal is Seal.NONE else peer.key.open(packet)
+        if opened is None:
+            raise _refused(header, "altered", "the seal is broken")
+        return stay, peer, opened
 
     def _check_mode(self, header: Header, member: RoomMember) -> None:
         if header.seal is Seal.AEAD and self.room.mode is not Seal.AEAD:

@@ -24,6 +24,10 @@ class PacketWriter:
         self._key = key
         self._next_seq.clear()
 
+    def rekey(self, key: SealKey) -> None:
+        """Seal with another key, which has sealed nothing yet, and go on counting."""
+        self._key = key
+
     def next_seq(self, stream: int) -> int:
         """Return the number that the next frame of ``stream`` will have.
 

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from posewire.protocol.least_squares import Row, dot, inverse_of, times
 from posewire.protocol.part_state import (
     AFFINE,
     AFFINE_K,
@@ -49,8 +50,9 @@ _FAR: Final = 64.0
 _PAIRS_BELOW: Final = 1.2
 """Mean residual below which pairs are tried."""
 _AFFINE_KS: Final = np.full(12, AFFINE_K, dtype=np.int64)
-_UNITS: Final = np.array((1.0, AFFINE_ONE, AFFINE_ONE, AFFINE_ONE))
-_RIDGE: Final = np.diag((0, 1e-3, 1e-3, 1e-3))
+_UNITS: Final = (1.0, AFFINE_ONE, AFFINE_ONE, AFFINE_ONE)
+_RIGID: Final = 1e-9
+"""Part of the reference's motion from which on affine motion is all there is of it."""
 
 
 class CodedPart(msgspec.Struct, gc=False):
@@ -74,38 +76,41 @@ class PartReference(msgspec.Struct, gc=False):
 
     Attributes:
         state: The part as the decoder has it.
-        solver: ``[4, N]``: a residual times its transpose is the affine motion that fits best.
-        trend: ``[3, N]``: a residual times it, summed, is how many eighths of the motion are in it.
-        lengths: Square of the motion, by channel.
+        columns: ``[4, N]``: ones, then the basis.
+        inverse: A residual times the columns, summed, times it is the affine motion that fits best.
+        ways: ``[3, N]``: the motion; for a small part less the parents'.
+        affine_ways: The affine motion that fits the motion best.
+        lengths: Square of what affine motion leaves of the motion, by channel; 0 where that is nothing.
     """
 
     state: PartState
-    solver: Floats | None = None
-    trend: Floats | None = None
-    lengths: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    columns: Floats | None = None
+    inverse: tuple[Row, ...] = ()
+    ways: Floats | None = None
+    affine_ways: tuple[Row, ...] = ()
+    lengths: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     def solve(self, topology: Topology) -> None:
         """Work it out; called on first use, since most references of an idle stream are never used."""
         state = self.state
-        ways = state.motion
+        self.ways = ways = state.motion
         if topology.count >= _AFFINE_FROM:
-            columns = np.ones((4, topology.count))
+            self.columns = columns = np.ones((4, topology.count))
             columns[1:] = state.basis
-            normal = columns @ columns.T
-            # Keeps it solvable when all landmarks lie in a plane, on a line or in a point.
-            normal += _RIDGE * (1 + 1e-7 * float(normal.trace()))
-            solver = np.linalg.solve(normal, columns).astype(np.float64, copy=False)
-            self.solver = solver
+            self.inverse = inverse_of((columns @ columns.T).tolist())
             if ways is not None:
-                # Only what affine motion does not explain anyhow.
-                ways = ways - (ways @ solver.T) @ columns
+                squares = (ways * ways).sum(axis=1).tolist()
+                sums = (ways @ columns.T).tolist()
+                self.affine_ways = tuple(times(row, self.inverse) for row in sums)
+                left = [
+                    square - dot(row, fit) for square, row, fit in zip(squares, sums, self.affine_ways, strict=True)
+                ]
+                self.lengths = tuple(
+                    length if length > _RIGID * square else 0.0 for length, square in zip(left, squares, strict=True)
+                )
         elif ways is not None:
-            ways = topology.differences(ways) * topology.weights[:3]
-        if ways is not None:
-            lengths = np.maximum((ways * ways).sum(axis=1), 1e-9)
-            self.trend = ways * (8 / lengths)[:, None]
-            x, y, z = lengths.tolist()
-            self.lengths = (x, y, z)
+            self.ways = ways = topology.differences(ways)
+            self.lengths = tuple((ways * ways).sum(axis=1).tolist())
 
 
 class _Residual(msgspec.Struct, gc=False):
@@ -206,18 +211,26 @@ def _large_part(q: Floats, mask: Bools | None, reference: PartReference, topolog
     if mask is not None:
         values *= mask
     xyz = values[:3]
-    if reference.solver is None:
+    if reference.columns is None:
         reference.solve(topology)
-    assert reference.solver is not None
+    assert reference.columns is not None
     flags, extra = 0, b""
-    if state.motion is not None and reference.trend is not None:
-        x, y, z = (xyz * reference.trend).sum(axis=1).tolist()
-        shares = (_share(x), _share(y), _share(z))
+    sums = (xyz @ reference.columns.T).tolist()
+    if state.motion is not None:
+        parts = (xyz * state.motion).sum(axis=1).tolist()
+        # Only what affine motion does not explain anyhow.
+        x, y, z = (
+            _share(_eighths(part - dot(row, fit), length))
+            for part, row, fit, length in zip(parts, sums, reference.affine_ways, reference.lengths, strict=True)
+        )
+        shares = (x, y, z)
         if any(shares):
             shift = motion_shift(state.motion, shares)
             xyz -= shift if mask is None else shift * mask[:3]
             flags, extra = MOTION, _pack_shares(shares)
-    coefficients = np.rint((xyz @ reference.solver.T) * _UNITS)
+            sums = (xyz @ reference.columns.T).tolist()
+    fits = [times(row, reference.inverse) for row in sums]
+    coefficients = np.rint(np.array(fits) * _UNITS)
     if np.abs(coefficients).max() < AFFINE_LIMIT:
         left = xyz - affine_shift(state.basis, coefficients)
         if mask is not None:
@@ -236,18 +249,24 @@ def _large_part(q: Floats, mask: Bools | None, reference: PartReference, topolog
 
 def _shares(moves: Floats, reference: PartReference, topology: Topology) -> Shares:
     """Return how many eighths of the reference's motion are in ``moves``; none where they would not pay."""
-    if reference.trend is None:
+    if reference.ways is None:
         reference.solve(topology)
-    assert reference.trend is not None
-    weighted = moves * topology.weights[:3]
-    energies = [float(row.dot(row)) for row in weighted]
-    parts = [float(row.dot(way)) for row, way in zip(weighted, reference.trend, strict=True)]
+    assert reference.ways is not None
+    energies = [float(row.dot(row)) for row in moves]
+    parts = [
+        _eighths(float(row.dot(way)), length)
+        for row, way, length in zip(moves, reference.ways, reference.lengths, strict=True)
+    ]
     shares = (_share(parts[0]), _share(parts[1]), _share(parts[2]))
     saved = 0.0
     for share, part, energy, length in zip(shares, parts, energies, reference.lengths, strict=True):
         after = max(energy - (2 * part - share) * share * length / 64, 0.0)
         saved += math.log2((energy + topology.count) / (after + topology.count))
     return shares if saved * topology.count > 2 * _MOTION_BITS else (0, 0, 0)
+
+
+def _eighths(part: float, length: float) -> float:
+    return 8 * part / length if length > 0 else 0.0
 
 
 def _share(eighths: float) -> int:

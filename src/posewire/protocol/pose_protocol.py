@@ -16,7 +16,7 @@ from posewire.protocol.pose_data import PoseData
 from posewire.protocol.pose_decoder import PoseDecoder
 from posewire.protocol.pose_encoder import ANCHOR_INTERVAL, KEYFRAME_INTERVAL, CodedPose, PoseEncoder
 from posewire.protocol.pose_shape import DEFAULT_PRECISION
-from posewire.protocol.precision import Precision
+from posewire.protocol.precision import COARSEST, Precision
 
 VERSIONS: Final = {"v1": 1, "v2": 2, "v3": 3}
 _KEYFRAME_GAP: Final = 0.2
@@ -61,9 +61,11 @@ class PoseProtocol:
         """Signs v1 bodies: the key of the room, set on joining."""
         self._version = VERSIONS["v3"]
         self._signed_us = 0
+        self._precision = precision
+        self._coarser = 0
+        self._layered = False
         self._new_encoder = partial(
             PoseEncoder,
-            precision,
             anchor_interval=anchor_interval,
             keyframe_interval=keyframe_interval,
             keyframe_gap=_KEYFRAME_GAP,
@@ -98,6 +100,10 @@ class PoseProtocol:
         self._encoders.clear()
         self._decoders.clear()
 
+    def restart(self) -> None:
+        """Begin each of our streams with a keyframe: what was sent last may not have come."""
+        self._encoders.clear()
+
     def forget(self, member: int) -> None:
         """Forget the frames of a member that left; its number may be given to another."""
         self._decoders.pop(member, None)
@@ -110,6 +116,28 @@ class PoseProtocol:
         for number, encoder in self._encoders.items():
             if stream in (None, number):
                 encoder.request_keyframe()
+
+    def coarsen(self, bits: int) -> None:
+        """Send z, and all of the face, so many bits coarser than the precision of the settings, from the next frame on.
+
+        For version 3; the next frames are keyframes when that changes anything.
+        """
+        self._coarser = bits
+        for encoder in self._encoders.values():
+            self._set_up(encoder)
+
+    def layer(self, layered: bool) -> None:
+        """Let a slow recipient do without most anchors, and keyframes be seldom; or not. For version 3."""
+        self._layered = layered
+        for encoder in self._encoders.values():
+            self._set_up(encoder)
+
+    def _set_up(self, encoder: PoseEncoder) -> None:
+        full, bits = self._precision, self._coarser
+        precision = Precision(full.xy, max(full.z - bits, COARSEST), full.visibility)
+        face = Precision(max(full.xy - bits, COARSEST), precision.z, full.visibility)
+        encoder.set_precision(precision, face=face, hands=precision)
+        encoder.layered = self._layered
 
     def encode_pose(self, pose: PoseData, *, now: float, stream: int = 0, seq: int = 0) -> CodedPose:
         """Return ``pose`` in the current version, with the frame type and the reference that go into its header.
@@ -126,7 +154,8 @@ class PoseProtocol:
         if self._version == 3:
             encoder = self._encoders.get(stream)
             if encoder is None:
-                encoder = self._encoders[stream] = self._new_encoder()
+                encoder = self._encoders[stream] = self._new_encoder(self._precision)
+                self._set_up(encoder)
             return encoder.encode(pose, seq=seq, time=now)
         if self._version == 2:
             body = body_v2.encode_pose(pose, threshold=self.compression_threshold, level=self.compression_level)
@@ -175,13 +204,13 @@ class PoseProtocol:
         _only_v2(header)
         return body_v2.decode_audio(packet[HEADER_BYTES:], timestamp=timestamp)
 
-    def encode_event(self, name: str, data: Any) -> bytes:
-        """Return the body of an application event.
+    def encode_event(self, name: str, data: Any, *, own: bool = False) -> bytes:
+        """Return the body of an event: the application's, or our own.
 
         Raises:
             DataValidationError: The name or the data cannot travel.
         """
-        return body_v2.encode_event(name, data)
+        return body_v2.encode_event(name, data, own=own)
 
     def decode_event(self, header: Header, packet: bytes) -> tuple[str, Any]:
         """Return name and data of the event behind ``header``.

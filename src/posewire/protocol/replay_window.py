@@ -36,6 +36,11 @@ class ReplayWindow:
         self._seen |= bit
         return new
 
+    def is_new(self, seq: int) -> bool:
+        """Return what `accept` would, and note nothing."""
+        behind = self._newest - seq
+        return behind < 0 or (behind < WINDOW and not self._seen >> behind & 1)
+
 
 class TimeWindow:
     """The 1,024 newest signed times of a stream: each is good for one message, in whatever order they come."""

@@ -12,6 +12,7 @@ import msgspec
 from socketio import packet
 
 from posewire.errors import ProtocolError
+from posewire.protocol.control import ACK, Ack
 
 
 class _Wire(msgspec.Struct, gc=False):
@@ -65,12 +66,22 @@ class SocketIOPacket(packet.Packet):  # type: ignore[misc]  # python-socketio is
         self.packet_type, self.data, self.id, self.namespace = wire.type, wire.data, wire.id, wire.nsp
 
 
-# The one message that matters for speed, by hand: ``{type: 2, data: ["frame", packet], nsp: "/"}``. What another
-# library encodes otherwise is not recognised here and takes the way of all messages.
+# The messages that matter for speed, by hand: ``{type: 2, data: ["frame", packet], nsp: "/"}``, and ``ack`` likewise.
+# What another library encodes otherwise is not recognised here and takes the way of all messages.
 
 _BEFORE = b"\x83\xa4type\x02\xa4data\x92\xa5frame"
 _AFTER = b"\xa3nsp\xa1/"
 _START = len(_BEFORE)
+_ACK_BEFORE = b"\x83\xa4type\x02\xa4data\x92\xa3ack"
+
+
+class _AckWire(msgspec.Struct, gc=False):
+    type: int
+    data: tuple[str, Ack]
+    nsp: str = "/"
+
+
+_ack_decoder = msgspec.msgpack.Decoder(_AckWire)
 
 
 def wrap_frame(packet: bytes) -> bytes:
@@ -83,6 +94,21 @@ def wrap_frame(packet: bytes) -> bytes:
     else:
         head = b"\xc6" + size.to_bytes(4, "big")
     return b"".join((_BEFORE, head, packet, _AFTER))
+
+
+def wrap_ack(ack: Ack) -> bytes:
+    """Return the Socket.IO message of an ``ack`` event: the same bytes as `SocketIOPacket` makes."""
+    return _encode(_AckWire(packet.EVENT, (ACK, ack)))
+
+
+def unwrap_ack(message: bytes) -> Ack | None:
+    """Return what is in an ``ack`` message; None when it is another message, or makes no sense."""
+    if not message.startswith(_ACK_BEFORE):
+        return None
+    try:
+        return _ack_decoder.decode(message).data[1]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # the way of all messages says what is wrong with it
 
 
 def unwrap_frame(message: bytes) -> bytes | None:

@@ -69,6 +69,13 @@ class Topology:
                     path[joint] += path[parent]
             self._path = np.ascontiguousarray(path.T)
 
+    @property
+    def tables(self) -> tuple[bytes, bytes, bytes]:
+        """Parents (uint8), offsets (int8) and weights (float64), for the compiled codec; nothing for a chain."""
+        if self.is_chain:
+            return b"", b"", b""
+        return self._parents.astype(np.uint8).tobytes(), self.offsets.astype(np.int8).tobytes(), self.weights.tobytes()
+
     def differences(self, values: Floats) -> Floats:
         """Return each landmark's values ``[..., count]`` less its parent's."""
         if self.is_chain:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
+import functools
 import logging
-import math
 import weakref
-from collections import deque
 from collections.abc import Callable
 
 from posewire import clock
 from posewire.config import ReceiverConfig
-from posewire.errors import InvalidDataError, PosewireError, ProtocolError
+from posewire.errors import InvalidDataError, ProtocolError
 from posewire.monitor import StreamFigures, StreamStats
-from posewire.protocol import FrameType, Header, Kind, MissingReference, control
+from posewire.protocol import Header, Kind, MissingReference, unpack_header
 from posewire.receiver.frame import FrameKind
+from posewire.receiver.keyframes import Keyframes
+from posewire.receiver.reporter import Reporter
 from posewire.receiver.subscription import Received, Subscription
-from posewire.rooms import RoomManager
+from posewire.rooms import Opened, RoomManager
 from posewire.sockets import SocketManager
 
 logger = logging.getLogger(__name__)
@@ -25,10 +25,6 @@ _LATEST = 1e11
 """Seconds since 1970: the year 5138."""
 _MAX_STATS = 1024
 """Streams that figures are kept of; then the one that started first is forgotten."""
-_ASK_AGAIN = 0.25
-"""Seconds until a keyframe that did not come is asked for again."""
-_ASK_AT_ONCE = 0.05
-"""The same when there was one."""
 
 
 class Receiver:
@@ -50,14 +46,17 @@ class Receiver:
         self._config = config or ReceiverConfig()
         # Weak: a loop that was left with `break` is forgotten with its iterator.
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
+        self._audiences: dict[tuple[FrameKind, str, str], tuple[weakref.ref[Subscription], ...]] = {}
+        """Who wants a stream: by kind, member and name. Found anew when a subscription comes or goes."""
         self._stats: dict[tuple[str, str], StreamStats] = {}
-        self._asked: dict[tuple[int, int], tuple[float, int]] = {}
-        """When a keyframe of a stream was asked for last, and the newest frame since that could not be read and may be
-        referred to."""
-        self._questions: deque[control.RequestKeyframe] = deque(maxlen=_MAX_STATS)
-        self._asking = asyncio.Event()
+        self._shown: dict[tuple[str, int, int], int] = {}
+        """The newest pose of each stream that was delivered, by member, its number and the stream's."""
+        self._epoch = -1
+        self._keyframes = Keyframes(socket, self._show)
+        self._reporter = Reporter(socket, self._stats)
         self._ended = False
         self._failure: Callable[[], BaseException] | None = None
+        rooms.on_entered = self._entered
         socket.on_packet(Kind.POSE, self._packet)
         socket.on_packet(Kind.AUDIO, self._packet)
 
@@ -70,11 +69,18 @@ class Receiver:
         if kind not in ("pose", "audio"):
             raise InvalidDataError(f"kind {kind!r}: expected 'pose' or 'audio'")
         subscription = Subscription(
-            "pose" if kind == "pose" else "audio", user_id, stream, size=self._config.queue_size
+            "pose" if kind == "pose" else "audio",
+            user_id,
+            stream,
+            size=self._config.queue_size,
+            ended=self._audiences.clear,
         )
         if self._ended:
             subscription.end(self._failure)
+        if kind == "pose" and not self._ended and not any(each.kind == "pose" for each in self._subscriptions):
+            self._look_around()  # nothing was decoded so far
         self._subscriptions.add(subscription)
+        self._audiences.clear()
         return subscription
 
     def stats(self) -> list[StreamFigures]:
@@ -85,33 +91,33 @@ class Receiver:
     def end(self, failure: Callable[[], BaseException] | None = None) -> None:
         """End every subscription, with what ``failure`` makes when there was one."""
         self._ended = True
+        self._reporter.close()
         self._failure = failure
         for subscription in list(self._subscriptions):
             subscription.end(failure)
 
     async def run(self) -> None:
-        """Ask for the keyframes that are missed; for ever."""
-        while True:
-            await self._asking.wait()
-            self._asking.clear()
-            while self._questions:
-                question = self._questions.popleft()
-                try:
-                    await self._socket.request(question, bool)
-                except PosewireError as exc:
-                    # The next frame that cannot be read asks again.
-                    logger.debug("keyframe not asked for: %s", exc)
+        """Ask for the pictures and keyframes that are missed; for ever."""
+        await self._keyframes.run()
 
     def _packet(self, header: Header, packet: bytes) -> None:
-        opened = self._rooms.open(header, packet)
+        opened = self._rooms.packets.open(header, packet)
         if opened is None:
+            self._reporter.heard(clock.monotonic())
             return
+        user_id, stream = opened.user_id, opened.stream
+        timestamp = self._socket.clock.to_local(header.captured_us / 1e6)
+        stats = self._observe(user_id, stream, header, timestamp, len(packet))
+        self._read(header, opened, stats, len(packet))
+
+    def _read(self, header: Header, opened: Opened, stats: StreamStats, size: int) -> None:
         user_id, stream = opened.user_id, opened.stream
         kind: FrameKind = "pose" if header.kind is Kind.POSE else "audio"
         timestamp = self._socket.clock.to_local(header.captured_us / 1e6)
-        self._observe(user_id, stream, header, timestamp, len(packet))
-        wanting = [sub for sub in self._subscriptions if sub.wants(kind, user_id, stream)]
-        if not wanting:
+        audience = self._audiences.get((kind, user_id, stream))
+        if audience is None:
+            audience = self._find_audience(kind, user_id, stream)
+        if not audience:
             return
         protocol = self._socket.protocol
         # Times before 1970 and far ahead cannot be; the sender's clock is wrong, and a pose has no such time.
@@ -120,38 +126,88 @@ class Receiver:
             pose = protocol.decode_pose(header, opened.packet, timestamp=safe) if header.kind is Kind.POSE else None
             audio = protocol.decode_audio(header, opened.packet, timestamp=safe) if header.kind is Kind.AUDIO else None
         except ProtocolError as exc:
+            if isinstance(exc, MissingReference) and self._keyframes.wait_for_picture(
+                header, functools.partial(self._read, header, opened, stats, size)
+            ):
+                return
             self.drops[exc.reason] += 1
             logger.debug("dropped a frame of %s: %s", user_id, exc)
             if isinstance(exc, MissingReference):
-                self._ask_keyframe(header)
+                self._keyframes.ask(header)
             return
-        received = Received(user_id, kind, stream, header.seq, timestamp, len(packet), pose, audio)
-        for subscription in wanting:
-            subscription.put(received)
+        if pose is not None and self._shown_already(header, user_id):
+            return  # a picture, or what waited for one; what refers to it can be read now
+        received = Received(user_id, kind, stream, header.seq, timestamp, size, clock.now(), stats, pose, audio)
+        for reference in audience:
+            if (subscription := reference()) is not None:
+                subscription.put(received)
 
-    def _ask_keyframe(self, header: Header) -> None:
-        now = clock.monotonic()
-        stream = (header.member, header.stream)
-        then, seq = self._asked.get(stream, (-math.inf, -1))
-        # A reference newer than all we know of: the keyframe was sent, and it is lost too.
-        known = header.seq - header.ref <= seq
-        if now - then < (_ASK_AGAIN if known else _ASK_AT_ONCE):
-            if known and header.frame_type is FrameType.ANCHOR:
-                self._asked[stream] = (then, max(seq, header.seq))
+    def _entered(self) -> None:
+        if any(each.kind == "pose" for each in self._subscriptions):
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Get the newest picture of every stream, so that the next frame of each has what it refers to."""
+        state = self._rooms.state
+        if state is None:
             return
-        if len(self._asked) >= _MAX_STATS:
-            self._asked.clear()  # costs a question too many
-        self._asked[stream] = (now, header.seq)
-        self._questions.append(control.RequestKeyframe(member=header.member, stream=header.stream))
-        self._asking.set()
+        for stream in state.streams.values():
+            if stream.kind == "pose" and stream.user_id != self._socket.user_id:
+                self._keyframes.fetch(stream.member, stream.number)
 
-    def _observe(self, user_id: str, stream: str, header: Header, timestamp: float, size: int) -> None:
+    def _show(self, packets: list[bytes]) -> None:
+        """Take in a picture: all of it is decoded; the last frame is delivered, if it was not here already."""
+        for packet in packets:
+            try:
+                header = unpack_header(packet)
+                again = self._rooms.packets.reopen(header, packet) if header.kind is Kind.POSE else None
+                if again is None:
+                    return
+                opened, new = again
+                if new and packet is packets[-1]:
+                    self._packet(header, packet)
+                    return
+                self._socket.protocol.decode_pose(header, opened.packet, timestamp=0.0)
+                stats = self._stats.get((opened.user_id, opened.stream))
+                if packet is packets[-1] and stats is not None and stats.is_newest(header.member, header.seq):
+                    self._read(header, opened, stats, len(packet))  # it may have come while nobody watched
+            except ProtocolError as exc:
+                # It only saves a keyframe; without it one is asked for.
+                logger.debug("a picture could not be read: %s", exc)
+                return
+
+    def _shown_already(self, header: Header, user_id: str) -> bool:
+        """Return whether a pose, or a newer one of its stream, was delivered before; else note that it is now."""
+        if self._epoch != self._socket.epoch or len(self._shown) > _MAX_STATS:
+            self._epoch = self._socket.epoch
+            self._shown.clear()
+        stream = (user_id, header.member, header.stream)
+        if header.seq <= self._shown.get(stream, -1):
+            return True
+        self._shown[stream] = header.seq
+        return False
+
+    def _find_audience(self, kind: FrameKind, user_id: str, stream: str) -> tuple[weakref.ref[Subscription], ...]:
+        if len(self._audiences) >= _MAX_STATS:
+            self._audiences.clear()  # members come and go
+        # Held until the answer is noted, so that none can be forgotten meanwhile.
+        wanting = [subscription for subscription in self._subscriptions if subscription.wants(kind, user_id, stream)]
+        audience = tuple(weakref.ref(subscription, self._forgotten) for subscription in wanting)
+        self._audiences[kind, user_id, stream] = audience
+        return audience
+
+    def _forgotten(self, _: weakref.ref[Subscription]) -> None:
+        self._audiences.clear()
+
+    def _observe(self, user_id: str, stream: str, header: Header, timestamp: float, size: int) -> StreamStats:
         key = (user_id, stream)
         stats = self._stats.get(key)
         if stats is None:
             if len(self._stats) >= _MAX_STATS:
                 del self._stats[next(iter(self._stats))]
-            stats = self._stats[key] = StreamStats(user_id, stream)
-        stats.observe(
-            now=clock.monotonic(), age=clock.now() - timestamp, size=size, seq=header.seq, member=header.member
-        )
+            stats = self._stats[key] = StreamStats(user_id, stream, number=header.stream)
+        stats.number = header.stream  # another, when the member came back and opened its streams in another order
+        now = clock.monotonic()
+        stats.observe(now=now, age=clock.now() - timestamp, size=size, seq=header.seq, member=header.member)
+        self._reporter.observe(stats, now)
+        return stats

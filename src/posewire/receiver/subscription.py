@@ -10,6 +10,7 @@ from typing import Self
 import msgspec
 
 from posewire import clock
+from posewire.monitor import StreamStats
 from posewire.protocol import AudioChunk, PoseData
 from posewire.receiver.frame import Frame, FrameKind
 
@@ -23,6 +24,9 @@ class Received(msgspec.Struct, frozen=True, gc=False):
     seq: int
     timestamp: float
     size: int
+    arrived: float
+    """Seconds on the scale of ``time.time()``."""
+    stats: StreamStats
     pose: PoseData | None
     audio: AudioChunk | None
 
@@ -38,37 +42,50 @@ class Subscription:
         user_id: Only of this member; None of all.
         stream: Only of this stream; None of all.
         size: Frames that may wait.
+        ended: Called when it has ended.
     """
 
-    def __init__(self, kind: FrameKind, user_id: str | None, stream: str | None, *, size: int) -> None:
+    def __init__(
+        self,
+        kind: FrameKind,
+        user_id: str | None,
+        stream: str | None,
+        *,
+        size: int,
+        ended: Callable[[], None] = lambda: None,
+    ) -> None:
         self.dropped = 0
         """Frames that waited too long for the loop."""
-        self._kind = kind
+        self.kind = kind
         self._user_id = user_id
         self._stream = stream
         self._waiting: deque[Received] = deque(maxlen=size)
-        self._changed = asyncio.Event()
+        self._readers: list[asyncio.Future[None]] = []
+        """Of those who wait for a frame; nearly always one."""
         self._ended = False
+        self._on_end = ended
         self._failure: Callable[[], BaseException] | None = None
 
     def wants(self, kind: FrameKind, user_id: str, stream: str) -> bool:
         """Return whether a frame is for this loop."""
         return (
-            kind == self._kind and self._user_id in (None, user_id) and self._stream in (None, stream)
+            kind == self.kind and self._user_id in (None, user_id) and self._stream in (None, stream)
         ) and not self._ended
 
     def put(self, received: Received) -> None:
         """Take a frame in; when full, the oldest goes. Never waits."""
         self.dropped += len(self._waiting) == self._waiting.maxlen
         self._waiting.append(received)
-        self._changed.set()
+        if self._readers:
+            self._wake()
 
     def end(self, failure: Callable[[], BaseException] | None = None) -> None:
         """Deliver what waits, then stop, or raise what ``failure`` makes."""
         if not self._ended:
             self._ended = True
             self._failure = failure
-            self._changed.set()
+            self._wake()
+            self._on_end()
 
     def __aiter__(self) -> Self:
         return self
@@ -79,21 +96,36 @@ class Subscription:
                 if self._failure is not None:
                     raise self._failure()
                 raise StopAsyncIteration
-            self._changed.clear()
-            await self._changed.wait()
+            reader = asyncio.get_running_loop().create_future()
+            self._readers.append(reader)
+            try:
+                await reader
+            finally:
+                if reader in self._readers:  # cancelled
+                    self._readers.remove(reader)
         # No await after this line: a frame leaves the queue only by being returned.
         got = self._waiting.popleft()
+        now = clock.now()
+        if now - got.arrived > got.stats.render_lag:
+            got.stats.render_lag = now - got.arrived
         return Frame(
             user_id=got.user_id,
             kind=got.kind,
             stream=got.stream,
             seq=got.seq,
             timestamp=got.timestamp,
-            age=clock.now() - got.timestamp,
+            age=now - got.timestamp,
             size=got.size,
             pose=got.pose,
             audio=got.audio,
         )
+
+    def _wake(self) -> None:
+        # All of them: the one that is woken may be cancelled before it has its turn.
+        readers, self._readers = self._readers, []
+        for reader in readers:
+            if not reader.done():
+                reader.set_result(None)
 
     async def aclose(self) -> None:
         """Stop collecting. Does not wait."""

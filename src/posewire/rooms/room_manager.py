@@ -4,31 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from posewire import clock
-from posewire.errors import AuthError, DataValidationError, PosewireError, ProtocolError, RoomError, SecurityError
-from posewire.protocol import EVENT_STREAM, SALT_BYTES, Header, Kind, Opener, RoomKey, RoomSeal, Seal, control
-from posewire.protocol.control import RoomMember, RoomStatus, StreamKind
+from posewire.errors import AuthError, DataValidationError, PosewireError, RoomError, SecurityError
+from posewire.protocol import RoomKey, RoomSeal, Seal, control
+from posewire.protocol.room_view import Name, Role, RoomMember, RoomStatus, RoomUpdate, StreamKind
+from posewire.rooms.key_rotation import KEY_EVENT, KeyRotation
+from posewire.rooms.packet_opener import PacketOpener
+from posewire.rooms.presence import PresenceFeed
+from posewire.rooms.room_mirror import RoomMirror
+from posewire.rooms.room_seals import RoomSeals
 from posewire.rooms.room_state import RoomState
-from posewire.sockets import Event, SocketManager
+from posewire.sockets import SocketManager
 
 logger = logging.getLogger(__name__)
-
-_MOST_ROOMS = 16
-"""Rooms whose packets are remembered; then the one left longest ago is forgotten."""
-
-
-class Opened(msgspec.Struct, frozen=True, gc=False):
-    """A packet that was accepted, as its sender wrote it."""
-
-    user_id: str
-    stream: str
-    packet: bytes
-    """Header and plain body."""
 
 
 class RoomManager:
@@ -42,25 +34,29 @@ class RoomManager:
     """
 
     def __init__(self, socket: SocketManager, *, room_key: RoomKey | None = None) -> None:
-        self.state: RoomState | None = None
-        """The room we are in, as the server last told; None outside."""
+        self.on_entered: Callable[[], None] = lambda: None
+        """Called when a room was entered, or entered again."""
         self._socket = socket
-        self._room_key = room_key
-        self._role: control.Role = "member"
+        self._seals = RoomSeals(
+            room_key,
+            max_age=socket.config.security.max_message_age / 1000,
+            grace=socket.config.security.key_grace / 1000,
+        )
+        self._role: Role = "member"
         self._moving = asyncio.Lock()
         """One way in or out at a time: the answers are read in the order the server gave them."""
-        self._next_salt = secrets.token_bytes(SALT_BYTES)
-        """Has sealed nothing yet, whatever the server was told of it."""
-        self._salt = b""
-        """What we seal with now."""
-        self._opener: Opener | None = None
-        self._openers: dict[RoomSeal, Opener] = {}
-        """Of the rooms we were in: whose packets we heard there, we shall not hear again when we come back."""
-        self._early: list[control.RoomUpdate] | None = None
-        self._stale = asyncio.Event()
+        self._mirror = RoomMirror(socket)
+        self.packets = PacketOpener(socket, self._mirror, self._seals)
+        """Opens what comes in."""
+        self._mirror.on_moved = self._seals.moved
+        self._rotation = KeyRotation(socket, self._mirror, self._seals)
+        self.packets.own_events[KEY_EVENT] = self._rotation.handed_out
         socket.restorers.append(self._restore)
-        socket.on_packet(Kind.EVENT, self._event_packet)
-        socket.on_server_event(control.ROOM, self._update)
+
+    @property
+    def state(self) -> RoomState | None:
+        """The room we are in, as the server last told; None outside."""
+        return self._mirror.state
 
     async def create_room(self, room_id: str) -> bool:
         """Make a room; False when there is one of that name. Waits for the server.
@@ -71,7 +67,7 @@ class RoomManager:
         return await self._socket.request(control.CreateRoom(room=_checked(room_id)), bool)
 
     async def join_room(
-        self, room_id: str, user_id: str | None = None, role: control.Role = "member", *, create: bool = False
+        self, room_id: str, user_id: str | None = None, role: Role = "member", *, create: bool = False
     ) -> bool:
         """Enter a room, leaving the one we are in; the first member is its host. Waits for the server.
 
@@ -90,8 +86,7 @@ class RoomManager:
             AuthError: ``user_id`` is somebody else.
             ValueError: No such role.
         """
-        if role not in ("host", "member"):
-            raise ValueError(f"role {role!r}: expected 'host' or 'member'")
+        _checked_role(role)
         self._check_user(user_id)
         await self._join(_checked(room_id), role, create=create)
         return True
@@ -137,15 +132,158 @@ class RoomManager:
         return self.state.room_id
 
     async def sync_room_state(self, room_id: str) -> None:
-        """Fetch the state of the room we are in anew. Waits for the server.
+        """Fetch what changed in the room we are in since the version we have, or all of it. Waits for the server.
 
         Raises:
             RoomError: We are not in that room.
         """
-        snapshot = await self._socket.request(control.SyncRoom(room=_checked(room_id)), control.RoomSnapshot)
         old = self.state
-        if old is not None and old.room_id == room_id and snapshot.version >= old.version:
-            self._replace(RoomState.from_snapshot(snapshot))
+        known = old.version if old is not None and old.room_id == room_id else None
+        request = control.SyncRoom(room=_checked(room_id), version=known)
+        answer = await self._socket.request(request, control.SyncedRoom)
+        if old is None or old is not self.state or known is None:
+            return
+        if answer.snapshot is not None:
+            if answer.snapshot.version >= old.version:
+                self._mirror.replace(RoomState.from_snapshot(answer.snapshot))
+            return
+        for version, change in enumerate(answer.changes, known + 1):
+            self._mirror.absorb(RoomUpdate(room=room_id, version=version, change=change))
+
+    # Moderating: the server decides whether we may -------------------------------------------------------------------
+
+    async def kick_member(self, room_id: str, user_id: str, reason: str = "", *, ban: float | None = None) -> bool:
+        """Throw a member out: its session ends, and no token it has lets it in here again. Waits for the server.
+
+        Args:
+            room_id: The room; we are its host or a moderator in it.
+            user_id: Whom.
+            reason: What the member, and everyone else, is told.
+            ban: Seconds in which no new token lets it in either; None for the server's ``room.kick_ban``.
+
+        Raises:
+            RoomError: We may not, or it is not in the room.
+        """
+        return await self._ask(control.KickMember, room_id, user=user_id, reason=reason, ban=ban)
+
+    async def ban_member(self, room_id: str, user_id: str, seconds: float, reason: str = "") -> bool:
+        """Keep a user out for a time, whether it is in now or not. Waits for the server.
+
+        Of who is not in, only the room knows: when its last member leaves, that is forgotten.
+
+        Raises:
+            RoomError: We may not.
+        """
+        return await self._ask(control.BanMember, room_id, user=user_id, seconds=seconds, reason=reason)
+
+    async def unban_member(self, room_id: str, user_id: str) -> bool:
+        """Let a user in again, with a token that is newer than the ban; False when it was not kept out.
+
+        Raises:
+            RoomError: We may not.
+        """
+        return await self._ask(control.UnbanMember, room_id, user=user_id)
+
+    async def lock_room(self, room_id: str) -> bool:
+        """Let nobody else in; False when it was locked already. Who is in, or holds a seat, may come back.
+
+        Raises:
+            RoomError: We are not the host.
+        """
+        return await self._ask(control.LockRoom, room_id, locked=True)
+
+    async def unlock_room(self, room_id: str) -> bool:
+        """Let newcomers in again; False when it was not locked.
+
+        Raises:
+            RoomError: We are not the host.
+        """
+        return await self._ask(control.LockRoom, room_id, locked=False)
+
+    async def set_member_role(self, room_id: str, user_id: str, role: Role) -> bool:
+        """Make a member host, in our place, or, with ``member``, give it up for the next in line. Waits for the server.
+
+        Returns:
+            False when it has that role already.
+
+        Raises:
+            RoomError: We are not the host, or it is not in the room.
+            ValueError: No such role.
+        """
+        return await self._ask(control.SetRole, room_id, user=user_id, role=_checked_role(role))
+
+    async def set_member_grants(
+        self,
+        room_id: str,
+        user_id: str,
+        *,
+        publish: bool | None = None,
+        subscribe: bool | None = None,
+        moderate: bool | None = None,
+    ) -> bool:
+        """Change what a member may do, at once and for as long as the room lasts; None leaves a grant as it is.
+
+        Only the host makes moderators. A token that does not let its holder publish or subscribe is a limit.
+
+        Returns:
+            False when nothing changed.
+
+        Raises:
+            RoomError: We may not, it is not in the room, or its token does not allow that much.
+        """
+        grants = {"publish": publish, "subscribe": subscribe, "moderate": moderate}
+        return await self._ask(control.SetGrants, room_id, user=user_id, **grants)
+
+    async def update_member_status(self, room_id: str, user_id: str, status: str) -> bool:
+        """Say what we do, for the others to read ("away"); a moderator may say it of others. Waits for the server.
+
+        Returns:
+            False when it was that already.
+
+        Raises:
+            RoomError: We may not.
+            DataValidationError: Too long, or control characters in it.
+        """
+        return await self._ask(control.SetStatus, room_id, user=user_id, status=status)
+
+    async def rotate_key(self, room_id: str, key: bytes | str | None = None) -> bytes:
+        """Give every member that has the room key the next one, and move to it; the host can. Waits for the server.
+
+        The key goes from end to end, sealed under the one before: who has that and can still listen learns the next.
+        A member that was thrown out hears nothing any more; against a server that helps it, hand a key out by another
+        way, to `use_key`. What is sealed with the old key is refused ``security.key_grace`` after the new one came.
+
+        Args:
+            room_id: The room we are in.
+            key: The next room key or passphrase; None makes one.
+
+        Returns:
+            The next key: who joins later needs it.
+
+        Raises:
+            RoomError: We are not its host.
+            SecurityError: It is not encrypted.
+            ConfigurationError: The key is too short.
+        """
+        return await self._rotation.rotate(room_id, None if key is None else RoomKey(key))
+
+    async def use_key(self, key: bytes | str) -> None:
+        """Use a room key that came by another way, at once and for the rooms we enter later. Waits for the server.
+
+        Raises:
+            ConfigurationError: The key is too short.
+            ConnectionError: Not connected.
+        """
+        await self._rotation.use(RoomKey(key))
+        self.on_entered()  # what could not be read can be now
+
+    def presence(self) -> PresenceFeed:
+        """Return an async iterator of who comes, goes, drops and returns, and why, from now on."""
+        return self._mirror.feed()
+
+    def end(self) -> None:
+        """Let the loops over `presence` end."""
+        self._mirror.end()
 
     async def open_stream(self, kind: StreamKind, name: str) -> int:
         """Return the number of our stream, opened if it is not. Waits for the server.
@@ -156,20 +294,15 @@ class RoomManager:
         """
         return await self._socket.request(control.OpenStream(kind=kind, name=name), int)
 
-    def open(self, header: Header, packet: bytes) -> Opened | None:
-        """Return a packet without its seal; None, counted in the socket's `drops` by reason, when it is refused."""
-        try:
-            return self._open(header, packet)
-        except ProtocolError as exc:
-            self._socket.drops[exc.reason] += 1
-            logger.debug("refused a packet of member %d: %s", header.member, exc)
-            return None
+    async def follow_keys(self) -> None:
+        """Move to every room key that the host hands out; for ever."""
+        await self._rotation.run()
 
     async def run(self) -> None:
         """Fetch the room's state whenever changes were missed; for ever."""
         while True:
-            await self._stale.wait()
-            self._stale.clear()
+            await self._mirror.stale.wait()
+            self._mirror.stale.clear()
             if self.state is None:
                 continue
             try:
@@ -180,138 +313,68 @@ class RoomManager:
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
-    async def _join(self, room_id: str, role: control.Role, *, create: bool) -> None:
+    async def _join(self, room_id: str, role: Role, *, create: bool) -> None:
         async with self._moving:
-            room_key = await self._key_of(room_id)
-            key_id = RoomSeal(Seal.AEAD, room_key, room_id).key_id if room_key is not None else b""
-            request = control.JoinRoom(room=room_id, role=role, create=create, salt=self._next_salt, key_id=key_id)
-            # Changes may come in between the server's answer and our reading it; they must not be lost.
-            self._early = []
-            try:
-                joined = await self._socket.request(request, control.JoinedRoom)
-                early = self._early
-            finally:
-                self._early = None
+            await self._join_now(room_id, role, create=create)
+        self.on_entered()
+
+    async def _join_now(self, room_id: str, role: Role, *, create: bool) -> None:
+        room_key = await self._seals.key_of(room_id)
+        key_id = RoomSeal(Seal.AEAD, room_key, room_id).key_id if room_key is not None else b""
+        request = control.JoinRoom(room=room_id, role=role, create=create, salt=self._seals.next_salt, key_id=key_id)
+        # Changes and events may come in between the server's answer and our reading it; they must not be lost.
+        early = self._mirror.early = []
+        try:
+            joined = await self._socket.request(request, control.JoinedRoom)
             if joined.snapshot.room != room_id:
                 raise SecurityError("another room", f"asked for {room_id!r}, got {joined.snapshot.room!r}")
+            early[:] = [each for each in early if not self.packets.heard_before(each)]
             self._enter(joined, room_key)
             self._role = role
-            for update in early:
-                self._absorb(update)
-
-    async def _key_of(self, room_id: str) -> bytes | None:
-        key = self._room_key
-        if key is None:
-            return None
-        if key.is_ready(room_id):
-            return key.of_room(room_id)
-        return await asyncio.to_thread(key.of_room, room_id)
+        finally:
+            self._mirror.early = None
+            for each in early:
+                self.packets.event(*each) if isinstance(each, tuple) else self._mirror.absorb(each)
 
     def _enter(self, joined: control.JoinedRoom, room_key: bytes | None) -> None:
-        """Take the seat the server gave us. No key ever seals two packets under one number.
+        """Take the seat the server gave us.
 
         Raises:
             SecurityError: The server says we have a salt that we did not choose for this seat.
         """
-        state = RoomState.from_snapshot(joined.snapshot)
-        me = state.member(joined.number)
-        salt = me.salt if me is not None and me.id == self._socket.user_id else b""
-        room = RoomSeal(Seal.MAC if room_key is None else Seal.AEAD, room_key or joined.key, state.room_id)
+        state, user_id = RoomState.from_snapshot(joined.snapshot), self._socket.user_id
         self._socket.protocol.signing_key = joined.key
-        if salt and salt == self._salt and self.state is not None:
-            # The seat we had: we go on counting where we are, with the streams we have.
-            if (self.state.room_id, self._socket.writer.member) != (state.room_id, joined.number):
-                raise SecurityError("reused salt", f"room {state.room_id!r} got the salt of another seat of ours")
-            self._replace(state)
+        if self._seals.has_seat(state, joined.number, self.state, self._socket.writer.member, user_id):
+            self._mirror.replace(state)
             return
-        if salt not in (self._next_salt, b"") or (room_key is not None and not salt):
-            raise SecurityError("foreign salt", f"the server did not keep ours in room {state.room_id!r}")
-        self.state, self._salt = state, salt
-        if salt:
-            self._next_salt = secrets.token_bytes(SALT_BYTES)
-        opener = self._openers.pop(room, None)
-        if opener is None:
-            opener = Opener(room, max_age=self._socket.config.security.max_message_age / 1000)
-        self._opener = self._openers[room] = opener
-        if len(self._openers) > _MOST_ROOMS:
-            del self._openers[next(iter(self._openers))]
-        key = room.key_of(self._socket.user_id, salt) if salt else None
+        key = self._seals.enter(state, joined, room_key, user_id)
+        self._mirror.enter(state, user_id)
         self._socket.enter(state.room_id, joined.number, key)
 
-    def _replace(self, state: RoomState) -> None:
-        """Take another view of the room we are in; whoever left meanwhile is forgotten."""
-        stays = {(member.id, member.number, member.join_time) for member in state.members.values()}
-        for member in self.state.members.values() if self.state is not None else ():
-            if (member.id, member.number, member.join_time) not in stays:
-                self._socket.protocol.forget(member.number)
-        self.state = state
-
     def _exit(self) -> None:
-        self.state, self._salt = None, b""
-        self._socket.enter(None)
+        self._seals.leave()
+        self._mirror.leave()
 
-    async def _restore(self) -> None:
-        """Come back into the room after a reconnect; it may have closed in the meantime."""
-        if self.state is not None:
-            await self._join(self.state.room_id, self._role, create=True)
+    async def _restore(self, welcome: control.Welcome) -> None:
+        """Come back into the room after a loss; with our seat gone, as anybody else. It may have closed meanwhile."""
+        async with self._moving:
+            # Looked at in here: somebody may be moving us already, on this very connection.
+            if self.state is None:
+                return
+            if not welcome.resumed:
+                await self._join_now(self.state.room_id, self._role, create=True)
+        self.on_entered()
 
     def _check_user(self, user_id: str | None) -> None:
         if user_id is not None and user_id != self._socket.user_id:
             raise AuthError(user_id, f"this connection is {self._socket.user_id!r}; a token speaks for one user")
 
-    def _update(self, data: Any) -> None:
+    async def _ask(self, kind: Callable[..., msgspec.Struct], room_id: str, **fields: Any) -> bool:
         try:
-            update = control.from_plain(data, control.RoomUpdate, what="room update")
-        except DataValidationError as exc:
-            logger.warning("room update not understood: %s", exc)
-            self._stale.set()
-            return
-        if self._early is not None:
-            self._early.append(update)
-        else:
-            self._absorb(update)
-
-    def _absorb(self, update: control.RoomUpdate) -> None:
-        if self.state is None or update.room != self.state.room_id or update.version <= self.state.version:
-            return
-        if update.version > self.state.version + 1:
-            self._stale.set()
-            return
-        if isinstance(update.change, control.Left) and (gone := self.state.members.get(update.change.user_id)):
-            self._socket.protocol.forget(gone.number)
-        self.state.absorb(update.change)
-        if isinstance(update.change, control.Joined):
-            # Who is new has nothing that our next frames could refer to.
-            self._socket.protocol.request_keyframe()
-
-    def _open(self, header: Header, packet: bytes) -> Opened:
-        state, opener = self.state, self._opener
-        member = None if state is None else state.member(header.member)
-        if state is None or opener is None or member is None:
-            raise ProtocolError(str(header.version), "of no member", "unknown_member")
-        name = "event"
-        if header.kind is not Kind.EVENT:
-            stream = state.streams.get((header.member, header.stream))
-            if stream is None or stream.kind != header.kind.name.lower():
-                raise ProtocolError(str(header.version), "of no open stream", "unknown_stream")
-            name = stream.name
-        elif header.stream != EVENT_STREAM:
-            raise ProtocolError(str(header.version), "an event on another stream", "unknown_stream")
-        signing_key = self._socket.protocol.signing_key
-        now = self._socket.clock.to_server(clock.now())
-        return Opened(member.id, name, opener.open(header, packet, member, signing_key=signing_key, now=now))
-
-    def _event_packet(self, header: Header, packet: bytes) -> None:
-        if (opened := self.open(header, packet)) is None:
-            return
-        try:
-            name, data = self._socket.protocol.decode_event(header, opened.packet)
-        except ProtocolError as exc:
-            self._socket.drops[exc.reason] += 1
-            logger.debug("dropped an event of %s: %s", opened.user_id, exc)
-            return
-        sent = self._socket.clock.to_local(header.captured_us / 1e6)
-        self._socket.dispatch(Event(name=name, data=data, user_id=opened.user_id, timestamp=sent))
+            request = msgspec.convert({"room": _checked(room_id), **fields}, kind)
+        except msgspec.ValidationError as exc:
+            raise DataValidationError("request", repr(fields)[:80], str(exc)) from None
+        return await self._socket.request(request, bool)
 
 
 _MaybeStatus: Any = RoomStatus | None
@@ -319,6 +382,12 @@ _MaybeStatus: Any = RoomStatus | None
 
 def _checked(room_id: str) -> str:
     try:
-        return msgspec.convert(room_id, control.Name)
+        return msgspec.convert(room_id, Name)
     except msgspec.ValidationError as exc:
         raise RoomError(str(room_id)[:40], f"bad room name: {exc}") from None
+
+
+def _checked_role(role: Role) -> Role:
+    if role not in ("host", "member"):
+        raise ValueError(f"role {role!r}: expected 'host' or 'member'")
+    return role

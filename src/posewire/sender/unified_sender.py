@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections import Counter
 from typing import Any, Final
 
 import msgspec
@@ -13,43 +13,31 @@ from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
 from posewire.errors import (
     ConnectionError,
-    DataValidationError,
     InvalidDataError,
     PosewireError,
     QueueFullError,
-    RoomError,
 )
-from posewire.flow import QueueItem, SendOutcome, SendQueue, TokenBucket
-from posewire.limits import MAX_NAME_CHARS
+from posewire.flow import LADDER, CreditWindow, QueueItem, SendOutcome, SendQueue, TokenBucket
 from posewire.monitor import PerformanceMonitor
 from posewire.protocol import (
-    AudioChunk,
-    CodedPose,
     Delivery,
-    FrameType,
     Kind,
     PoseData,
-    control,
-    to_audio_chunk,
-    to_pose_data,
 )
 from posewire.rooms import RoomManager
-from posewire.sockets import SocketManager
+from posewire.sender.frame_writer import FrameWriter
+from posewire.sender.intake import Intake
+from posewire.sender.quality_control import QualityControl
+from posewire.sender.sender_status import SenderStatus
+from posewire.sender.thread_inbox import Offered, ThreadInbox
+from posewire.sockets import Event, Lane, SocketManager
 
 logger = logging.getLogger(__name__)
 
-KINDS: Final = {"pose": Kind.POSE, "audio": Kind.AUDIO, "event": Kind.EVENT}
-
-
-class SenderStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A look at the pipeline."""
-
-    waiting: int
-    capacity: int
-    sent: int
-    bytes_sent: int
-    bandwidth_limit: float | None
-    drops: dict[str, int]
+MAX_QUALITY_LEVEL: Final = len(LADDER) - 1
+_LOOK_AGAIN: Final = 0.01
+"""Seconds; a server that does not acknowledge does not tell when the link takes more, nor does the kernel."""
+_MOST_BYTES: Final = 1e15
 
 
 class _Reliable(msgspec.Struct):
@@ -84,27 +72,26 @@ class UnifiedSender:
         config: SenderConfig | None = None,
         media: MediaConfig | None = None,
     ) -> None:
-        self.drops: Counter[str] = Counter()
-        """Frames that did not leave, by reason; with `SendQueue.drops` in `status`."""
         self.sent = 0
         self.bytes_sent = 0
         self._socket = socket
-        self._rooms = rooms
         self._monitor = monitor
         self._config = config or SenderConfig()
-        self._media = media or MediaConfig()
-        self._queue = SendQueue(self._config.queue_size)
-        self._bucket = TokenBucket(self._config.bandwidth_limit, now=clock.monotonic())
+        self._queue = SendQueue(self._config.queue_size, self._tell_drop)
+        self.drops = self._queue.drops
+        """Frames that did not leave, by reason; each is also an event ``drop``."""
+        self._ceiling: float | None = self._config.bandwidth_limit
+        self._bucket = TokenBucket(self._ceiling, now=clock.monotonic())
+        self._intake = Intake(socket, rooms, self._config, media or MediaConfig())
+        self._writer = FrameWriter(socket, rooms)
+        self._quality = QualityControl(socket)
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._streams: dict[tuple[Kind, str], int] = {}
-        self._epoch = -1
         self._unconfirmed: set[asyncio.Future[Any]] = set()
-        self._inbox: dict[str, tuple[Any, float, int]] = {}
-        self._inbox_called = False
-        self._loop: asyncio.AbstractEventLoop | None = None
-        socket.on_server_event(control.KEYFRAME, self._keyframe_wanted)
+        self._threads = ThreadInbox(self._take)
+        self._running = False
+        self._ended = False
 
     # Handing in ------------------------------------------------------------------------------------------------------
 
@@ -133,10 +120,10 @@ class UnifiedSender:
         """
         if data_type not in ("pose", "audio"):
             raise InvalidDataError(f"data_type {data_type!r}: expected 'pose' or 'audio'")
-        item = self._item(data_type, data, priority, data_type if stream is None else stream, timestamp)
-        self._check_grant()
+        item = self._intake.item(data_type, data, priority, data_type if stream is None else stream, timestamp)
+        self._intake.check_grant()
         outcome = self._put(item)
-        # One turn for the pipeline: a capture loop that awaits nothing else would starve it.
+        # One turn for the others: a capture loop that awaits nothing else would starve whoever reads.
         await asyncio.sleep(0)
         return outcome
 
@@ -150,7 +137,7 @@ class UnifiedSender:
             ConnectionError: The connection went away before the server confirmed.
         """
         self._socket.protocol.encode_event(name, data)  # says now what is wrong with it
-        self._check_grant()
+        self._intake.check_grant()
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._unconfirmed.add(done)
         try:
@@ -178,27 +165,44 @@ class UnifiedSender:
             False when the pipeline is not running. What is wrong with a pose is found in the event loop, where it is
             counted as ``invalid`` and logged.
         """
-        if self._loop is None or self._loop.is_closed():
-            return False
-        self._inbox[stream] = (pose, clock.now() if timestamp is None else timestamp, priority)
-        if not self._inbox_called:
-            # Set before the call: at most one call is under way, however fast the thread is.
-            self._inbox_called = True
-            self._loop.call_soon_threadsafe(self._empty_inbox)
-        return True
+        return self._threads.put(pose, stream, clock.now() if timestamp is None else timestamp, priority)
 
     # Looking and setting ---------------------------------------------------------------------------------------------
 
     def status(self) -> SenderStatus:
         """Return the pipeline as it is now."""
+        lane, quality = self._socket.lane, self._quality
+        credit = lane.credit if lane is not None else CreditWindow()
+        report = quality.report
         return SenderStatus(
             waiting=len(self._queue),
             capacity=self._queue.capacity,
             sent=self.sent,
             bytes_sent=self.bytes_sent,
-            bandwidth_limit=self._bucket.rate,
-            drops=dict(self._queue.drops + self.drops),
+            bandwidth_limit=self._ceiling,
+            drops={reason: count for reason, count in self.drops.items() if count},
+            quality_level=quality.level,
+            quality=quality.quality.name,
+            rate=quality.rate,
+            delivered_rate=credit.rate,
+            in_flight=credit.in_flight,
+            window=round(credit.window),
+            round_trip=credit.round_trip,
+            queueing=credit.queueing,
+            receivers=report.receivers if report is not None else 0,
+            receivers_behind=report.behind if report is not None else 0,
+            streams=report.streams if report is not None else [],
         )
+
+    @property
+    def current_quality_level(self) -> int:
+        """The step of the quality ladder: 0 is full quality, `MAX_QUALITY_LEVEL` the least."""
+        return self._quality.level
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether less than full quality is sent, because the link takes no more."""
+        return self._quality.level > 0
 
     def set_bandwidth_limit(self, bytes_per_s: float | None) -> None:
         """Send at most this many bytes a second, over all streams; None is no limit. At once.
@@ -208,10 +212,12 @@ class UnifiedSender:
         """
         if bytes_per_s is not None and (isinstance(bytes_per_s, bool) or not isinstance(bytes_per_s, int | float)):
             raise InvalidDataError(f"bandwidth limit {bytes_per_s!r}: expected bytes a second")
-        if bytes_per_s is not None and not 0 < bytes_per_s < float("inf"):
-            raise InvalidDataError(f"bandwidth limit {bytes_per_s}: expected more than 0 bytes a second")
-        self._bucket.set_rate(bytes_per_s, now=clock.monotonic())
-        self._changed.set()
+        if bytes_per_s is not None and not 0 < bytes_per_s <= _MOST_BYTES:
+            raise InvalidDataError(
+                f"bandwidth limit {str(bytes_per_s)[:40]}: expected 0 to {_MOST_BYTES:g} bytes a second"
+            )
+        self._ceiling = bytes_per_s
+        self._limit(clock.monotonic())
 
     async def flush(self) -> None:
         """Wait until nothing waits in the queue and all of it was handed to the transport. Cancelling is safe."""
@@ -221,164 +227,168 @@ class UnifiedSender:
 
     async def run(self) -> None:
         """Send what is handed in, for ever. Cancelling drops what waits and fails the events not confirmed."""
-        self._loop = asyncio.get_running_loop()
+        self._threads.open(asyncio.get_running_loop())
+        self._running = True
+        self._socket.on_credit = self._credit_came
         try:
             while True:
-                await self._next_turn()
-                item = self._queue.take(clock.monotonic())
-                if item is not None:
-                    await self._send(item)
-                if not len(self._queue):
-                    self._idle.set()
+                self._changed.clear()
+                item = self._pump()
+                if item is None:
+                    await self._wait_for_turn()
+                elif isinstance(item.data, _Reliable):
+                    await self._send_reliable(item)
+                else:
+                    await self._open_stream(item)
         finally:
-            self._loop = None
+            self._threads.close()
+            self._running, self._ended = False, True
             self._queue.clear()
             self._idle.set()
             for done in self._unconfirmed:
                 if not done.done():
                     done.set_exception(ConnectionError("the session ended before the server confirmed"))
 
-    async def _next_turn(self) -> None:
-        """Wait until there is a frame, the connection can take one, and the rate limit allows one."""
-        while True:
-            while not len(self._queue):
-                self._changed.clear()
-                await self._changed.wait()
-            await self._socket.writable()
-            if (delay := self._bucket.delay(clock.monotonic())) <= 0:
-                return
-            self._changed.clear()
-            try:
-                async with asyncio.timeout(delay):
-                    await self._changed.wait()  # the limit may be lifted meanwhile
-            except TimeoutError:
-                pass
+    def _pump(self) -> QueueItem | None:
+        """Send frames for as long as the link takes more, without waiting.
 
-    async def _send(self, item: QueueItem) -> None:
-        event = item.data if isinstance(item.data, _Reliable) else None
+        Runs in whoever brings the occasion: a frame that is handed in, an acknowledgement, the pipeline's own task. So
+        nothing wakes up for a frame that can go at once.
+
+        Returns:
+            The best frame, when something has to be waited for before it can go: `run` does that.
+        """
+        now = clock.monotonic()
+        if self._quality.observe(now):
+            self._limit(now)
+        while (item := self._queue.best(now)) is not None:
+            lane = self._socket.lane
+            if lane is None or self._bucket.delay(now) > 0:
+                return None
+            if not lane.takes(self._writer.expected_size(item), now, urgent=item.kind is Kind.AUDIO):
+                self._quality.held_up()
+                return None
+            if isinstance(item.data, _Reliable) or not self._writer.is_open(item):
+                return item
+            self._queue.take(now)
+            self._send(item, lane, now)
+        self._idle.set()
+        return None
+
+    def _send(self, item: QueueItem, lane: Lane, now: float) -> None:
+        data = item.data
         try:
-            packet = await self._encode(item)
-            if event is not None:
-                reply = await self._socket.submit_packet(packet)
-                reply.add_done_callback(lambda reply: _pass_on(reply, event.done))
-            else:
-                await self._socket.send_packet(packet)
+            if isinstance(data, PoseData):
+                self._quality.left()  # whatever becomes of it, the link did not hold it up
+                data = self._quality.reduce(data)
+            packet = self._writer.write(item, data)
+            lane.write(packet)
         except PosewireError as exc:
-            self.drops["disconnected" if isinstance(exc, ConnectionError) else "refused"] += 1
-            self._monitor.update(False, clock.monotonic() - item.queued)
-            logger.debug("not sent: %r: %s", item, exc)
-            if event is not None and not event.done.done():
+            self._failed(item, exc)
+            return
+        self._sent(item, len(packet), now)
+
+    async def _send_reliable(self, item: QueueItem) -> None:
+        event = item.data
+        self._queue.take(clock.monotonic())
+        try:
+            reply, size = await self._socket.submit_event(event.name, event.data)
+        except PosewireError as exc:
+            self._failed(item, exc)
+            if not event.done.done():
                 event.done.set_exception(exc)
             return
-        self._bucket.charge(len(packet), now=clock.monotonic())
-        self.sent += 1
-        self.bytes_sent += len(packet)
-        self._monitor.update(True, clock.monotonic() - item.queued)
+        reply.add_done_callback(lambda reply: _pass_on(reply, event.done))
+        self._sent(item, size, clock.monotonic())
 
-    async def _encode(self, item: QueueItem) -> bytes:
-        if isinstance(item.data, _Reliable):
-            return self._socket.event_packet(item.data.name, item.data.data)
-        protocol = self._socket.protocol
+    async def _open_stream(self, item: QueueItem) -> None:
         # Waits once a stream: what comes after depends on its number.
-        number = await self._stream_number(item.kind, item.stream)
-        if item.kind is Kind.POSE:
-            version = protocol.body_version
-            seq = self._socket.writer.next_seq(number)
-            now = self._socket.clock.to_server(clock.now())
-            coded = protocol.encode_pose(item.data, now=now, stream=number, seq=seq)
-        else:
-            version, coded = 2, CodedPose(FrameType.KEY, 0, protocol.encode_audio(item.data))
-        return self._socket.writer.write(
-            item.kind,
-            item.delivery,
-            number,
-            version=version,
-            captured_us=self._socket.captured_us(item.timestamp),
-            body=coded.body,
-            frame_type=coded.frame_type,
-            ref=coded.ref,
-        )
-
-    def _keyframe_wanted(self, data: Any) -> None:
         try:
-            wanted = control.from_plain(data, control.KeyframeWanted, what="keyframe")
-        except DataValidationError as exc:
-            logger.warning("request for a keyframe not understood: %s", exc)
-            return
-        self._socket.protocol.request_keyframe(wanted.stream)
+            await self._writer.open(item)
+        except PosewireError as exc:
+            if item.waiting:  # else it has been counted already
+                self._failed(item, exc)
 
-    async def _stream_number(self, kind: Kind, name: str) -> int:
-        if self._epoch != self._socket.epoch:
-            self._streams.clear()
-            self._epoch = self._socket.epoch
-        if (number := self._streams.get((kind, name))) is None:
-            epoch = self._epoch
-            number = await self._rooms.open_stream("pose" if kind is Kind.POSE else "audio", name)
-            if epoch != self._socket.epoch:
-                raise ConnectionError("the room changed while a stream was being opened")
-            self._streams[kind, name] = number
-        return number
+    async def _wait_for_turn(self) -> None:
+        """Wait until it is worth looking again."""
+        waiting, lane = len(self._queue), self._socket.lane
+        if waiting and lane is None:
+            await self._socket.writable()
+            return
+        delay = self._bucket.delay(clock.monotonic()) if waiting else 0.0
+        if waiting and not delay and lane is not None and lane.credited is False:
+            delay = _LOOK_AGAIN
+        if not delay:
+            await self._changed.wait()
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(delay):
+                await self._changed.wait()  # the limit may be lifted meanwhile
+
+    def _pump_or_wake(self) -> None:
+        if not self._running or self._pump() is not None or len(self._queue):
+            self._changed.set()
+
+    def _credit_came(self) -> None:
+        if len(self._queue) or self._quality.level:
+            self._pump_or_wake()
+
+    def _limit(self, now: float) -> None:
+        """Let the token bucket follow the rate that the link takes, under the ceiling that was set."""
+        rates = [rate for rate in (self._ceiling, self._quality.rate) if rate is not None]
+        rate = min(rates, default=None)
+        if rate != self._bucket.rate:
+            self._bucket.set_rate(rate, now=now)
+            self._changed.set()
+
+    def _sent(self, item: QueueItem, size: int, now: float) -> None:
+        self._bucket.charge(size, now=now)
+        self.sent += 1
+        self.bytes_sent += size
+        self._monitor.update(True, now - item.queued)
+
+    def _failed(self, item: QueueItem, exc: PosewireError) -> None:
+        reason = "disconnected" if isinstance(exc, ConnectionError) else "refused"
+        if item.waiting:
+            self._queue.drop(item, reason)
+        else:
+            self.drops[reason] += 1
+            self._tell_drop(item, reason)
+        self._monitor.update(False, clock.monotonic() - item.queued)
+        logger.debug("not sent: %r: %s", item, exc)
+
+    def _tell_drop(self, item: QueueItem, reason: str) -> None:
+        self._tell(item.kind.name.lower(), item.stream, item.timestamp, reason)
+
+    def _tell(self, kind: str, stream: str, timestamp: float, reason: str) -> None:
+        data = {"kind": kind, "stream": stream, "timestamp": timestamp, "reason": reason}
+        self._socket.dispatch(Event(name="drop", data=data))
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
-    def _item(self, data_type: str, data: Any, priority: int, stream: str, timestamp: float | None) -> QueueItem:
-        if isinstance(priority, bool) or not isinstance(priority, int):
-            raise InvalidDataError(f"priority {priority!r}: expected a whole number")
-        if not isinstance(stream, str) or not 0 < len(stream) <= MAX_NAME_CHARS or not stream.isprintable():
-            raise InvalidDataError(f"stream {stream!r:.60}: expected a name of 1 to {MAX_NAME_CHARS} characters")
-        now = clock.monotonic()
-        if data_type == "pose":
-            pose: PoseData | AudioChunk = to_pose_data(data)
-            kind, delivery, expires = Kind.POSE, Delivery.LATEST, None
-        else:
-            pose = to_audio_chunk(data, sample_rate=self._media.sample_rate, channels=self._media.channels)
-            kind, delivery, expires = Kind.AUDIO, Delivery.ORDERED, now + self._config.audio_max_age / 1000
-        captured = pose.timestamp if timestamp is None else timestamp
-        if not isinstance(captured, int | float) or not 0 <= captured < 1e12:
-            raise InvalidDataError(f"timestamp {captured!r}: expected seconds since 1970")
-        self._check_freshness(kind, captured)
-        return QueueItem(
-            priority,
-            captured or clock.now(),
-            pose,
-            kind=kind,
-            delivery=delivery,
-            stream=stream,
-            queued=now,
-            expires=expires,
-        )
-
-    def _check_freshness(self, kind: Kind, captured: float) -> None:
-        """Refuse here what every receiver would refuse."""
-        limit = self._socket.config.security.max_message_age / 1000
-        old = kind is Kind.POSE and captured and abs(captured - clock.now()) > limit
-        if old and self._socket.protocol.body_version == 1:
-            raise InvalidDataError(f"timestamp {captured}: a body of version 1 is signed within {limit:g} s of capture")
-
-    def _check_grant(self) -> None:
-        state = self._rooms.state
-        if state is None:
-            raise RoomError("?", "not in a room; join one first")
-        member = state.members.get(self._socket.user_id)
-        if member is not None and not member.publish:
-            raise RoomError(state.room_id, f"{member.id} may not publish here")
-
     def _put(self, item: QueueItem) -> SendOutcome:
+        if self._ended:
+            raise ConnectionError("the session is closed")
+        if item.kind is Kind.POSE and not self._quality.admits(item.stream, item.queued):
+            self.drops["quality"] += 1
+            self._tell_drop(item, "quality")
+            return SendOutcome.DROPPED
         outcome = self._queue.put(item)
         self._idle.clear()
-        self._changed.set()
+        self._pump_or_wake()
         return outcome
 
-    def _empty_inbox(self) -> None:
-        self._inbox_called = False
-        while self._inbox:
-            stream, (pose, timestamp, priority) = self._inbox.popitem()
-            try:
-                self._check_grant()
-                self._put(self._item("pose", pose, priority, stream, timestamp))
-            except PosewireError as exc:
-                self.drops["invalid"] += 1
-                logger.warning("a pose from a thread was dropped: %s", exc)
+    def _take(self, offered: Offered) -> None:
+        self.drops["replaced"] += offered.replaced
+        for timestamp in offered.times:
+            self._tell("pose", offered.stream, timestamp, "replaced")
+        try:
+            self._intake.check_grant()
+            self._put(self._intake.item("pose", offered.pose, offered.priority, offered.stream, offered.timestamp))
+        except PosewireError as exc:
+            self.drops["invalid"] += 1
+            self._tell("pose", offered.stream, offered.timestamp, "invalid")
+            logger.warning("a pose from a thread was dropped: %s", exc)
 
 
 def _pass_on(reply: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:

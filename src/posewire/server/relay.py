@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from typing import Any
+import contextlib
+import logging
+from collections import Counter, deque
+from typing import Any, Final
 
-from posewire.errors import DataValidationError, PosewireError, ProtocolError, RoomError
-from posewire.limits import MAX_PACKET_BYTES
-from posewire.protocol import EVENT_STREAM, Delivery, Header, Kind, unpack_header
+from posewire import clock
+from posewire.errors import DataValidationError, PosewireError, ProtocolError, ResourceLimitError, RoomError
+from posewire.limits import MAX_EVENT_BYTES, MAX_PACKET_BYTES
+from posewire.protocol import EVENT_STREAM, Delivery, Header, Kind, control, unpack_header
+from posewire.server.admission import Verdict
 from posewire.server.connection import Connection
-from posewire.server.engine import outgoing_frame
-from posewire.server.room_registry import Room, RoomRegistry
+from posewire.server.fast_path import outgoing_event, outgoing_frame
+from posewire.server.mail import Mail
+from posewire.server.outlet import Outlet, post_all
+from posewire.server.picture import Picture
+from posewire.server.room import Room
+from posewire.server.room_registry import RoomRegistry
+
+logger = logging.getLogger(__name__)
+
+NOTICE: Final = "notice"
+"""From the server: ``{code, message}``, a warning; ``over_limit`` when frames or requests of ours are let go."""
+_EVENT_FRAMING: Final = 1024
+"""Bytes around an event's data: header, name, seal."""
+_NO_REFERENCES: Final[deque[int]] = deque()
 
 
 class Relay:
     """Checks a packet's header, never its body, and hands the same bytes to everyone else in the room.
 
-    Encoded once a room; a recipient that is too slow loses the frame, the others do not notice.
+    Encoded once a room; a recipient that is too slow gets what its mailbox keeps, the others do not notice.
 
     Args:
         rooms: Who is where.
@@ -25,31 +41,92 @@ class Relay:
     def __init__(self, rooms: RoomRegistry) -> None:
         self._rooms = rooms
         self.frames_in = 0
-        self.frames_out = 0
         self.drops: Counter[str] = Counter()
-        """Packets not passed on, by reason: ``damaged``, ``refused``, and ``too_slow`` by recipient."""
+        """Not passed on, by reason: ``damaged``, ``refused``, ``over_limit``, and what recipients' mailboxes let go."""
 
     def frame(self, connection: Connection, packet: Any) -> list[Any]:
         """Pass ``packet`` on; returns the acknowledgement, which a reliable packet asks for."""
+        if type(packet) is bytes and not connection.quota.take(len(packet)):
+            verdict = connection.quota.judge(packet, clock.monotonic())
+            if verdict is not Verdict.FINE:
+                connection.receipts.count(len(packet))
+                self._note_refusal(connection, packet)
+                return [False, self.let_go(connection, verdict).to_wire()]
         try:
             header, room = self._check(connection, packet)
         except PosewireError as exc:
             self.drops["damaged" if isinstance(exc, ProtocolError | DataValidationError) else "refused"] += 1
+            if isinstance(packet, bytes):
+                connection.receipts.count(len(packet))  # or its sender would take it for being under way for ever
+                self._note_refusal(connection, packet)
             return [False, exc.to_wire()]
         self.frames_in += 1
-        encoded = outgoing_frame(packet)
-        recipients = 0
-        for other in room.connections.values():
-            if other is connection or not other.claims.subscribe:
-                continue
-            if header.delivery is Delivery.RELIABLE:
-                other.tell(encoded)
-            elif not other.offer(encoded):
-                self.drops["too_slow"] += 1
-                continue
-            recipients += 1
-        self.frames_out += recipients
-        return [True, recipients]
+        room.active_at = clock.monotonic()
+        connection.receipts.count(len(packet))
+        if header.kind is Kind.EVENT:
+            return self._take_event(header, packet, room, connection)
+        audience = room.audience(connection)
+        self._pass_on(header, packet, room, audience)
+        return [True, len(audience)]
+
+    def let_go(self, connection: Connection, verdict: Verdict) -> ResourceLimitError:
+        """Count a frame or a request that is over a limit, and tell its sender, or close its connection."""
+        self.drops["over_limit"] += 1
+        reason = connection.quota.explain()
+        if verdict is Verdict.TELL:
+            logger.info("%s", reason, extra={"user": connection.user_id})
+            connection.tell(outgoing_event(NOTICE, {"code": "over_limit", "message": reason}))
+        elif verdict is Verdict.CLOSE:
+            connection.dismiss(control.Bye(reason=reason, retry=True))
+        return ResourceLimitError(reason)
+
+    def _take_event(self, header: Header, packet: bytes, room: Room, connection: Connection) -> list[Any]:
+        try:
+            return [True, self._pass_on_event(header, packet, room, connection)]
+        except RoomError as exc:
+            self.drops["refused"] += 1
+            return [False, exc.to_wire()]
+
+    def _note_refusal(self, connection: Connection, packet: bytes) -> None:
+        """Remember that an event was refused: a session that comes back must not be told that it was taken."""
+        if connection.seat is None:
+            return
+        with contextlib.suppress(ProtocolError):
+            header = unpack_header(packet)
+            new = header.seq >= connection.seat.next_event
+            if new and header.kind is Kind.EVENT and header.member == connection.number:
+                connection.seat.refuse(header.seq)
+
+    def _pass_on_event(self, header: Header, packet: bytes, room: Room, connection: Connection) -> int:
+        seat = connection.seat
+        if seat is not None:
+            if header.seq in seat.refused:
+                raise RoomError(room.state.room_id, "the event was refused before")
+            if header.seq < seat.next_event:
+                return 0  # it was taken before the connection was lost, and its sender could not know
+            seat.next_event = header.seq + 1
+        outgoing = outgoing_frame(packet)
+        listeners = room.listeners(connection)
+        for listener in listeners:
+            listener.tell_once(outgoing)
+        return len(listeners)
+
+    def _pass_on(self, header: Header, packet: bytes, room: Room, audience: tuple[Outlet, ...]) -> None:
+        outgoing = outgoing_frame(packet)
+        if header.delivery is Delivery.RELIABLE:
+            for outlet in audience:
+                outlet.tell(outgoing)
+            return
+        now = clock.monotonic()
+        mail = Mail(header, packet, outgoing)
+        if header.kind is not Kind.POSE:
+            post_all(audience, mail, _NO_REFERENCES, now)
+            return
+        picture = room.pictures.get(mail.key)
+        if picture is None:
+            picture = room.pictures[mail.key] = Picture()
+        post_all(audience, mail, picture.recent, now)
+        picture.take(mail)
 
     def _check(self, connection: Connection, packet: Any) -> tuple[Header, Room]:
         if not isinstance(packet, bytes):
@@ -57,12 +134,14 @@ class Relay:
         if len(packet) > MAX_PACKET_BYTES:
             raise ProtocolError("?", f"packet of {len(packet)} bytes is over the limit of {MAX_PACKET_BYTES}")
         header = unpack_header(packet)
+        if header.kind is Kind.EVENT and len(packet) > MAX_EVENT_BYTES + _EVENT_FRAMING:
+            raise ProtocolError("?", f"event of {len(packet)} bytes is over the limit of {MAX_EVENT_BYTES}")
         room = self._rooms.room_of(connection)
         if room is None:
             raise RoomError("?", f"{connection.user_id} is in no room")
         if header.member != connection.number:
             raise RoomError(room.state.room_id, f"packet of member {header.member} from member {connection.number}")
-        if not connection.claims.publish:
+        if not connection.publish:
             raise RoomError(room.state.room_id, f"{connection.user_id} may not publish")
         if header.stream == EVENT_STREAM:
             if header.kind is not Kind.EVENT:

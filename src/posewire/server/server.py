@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import functools
 import logging
 import os
-import secrets
-from collections import Counter
+import time
+from collections.abc import Coroutine
 from typing import Any, Final, Self
 
 import msgspec
 from aiohttp import web
-from socketio import exceptions as sio_exceptions
 
-from posewire import clock
-from posewire.addresses import is_loopback
 from posewire.config import Config, load_config
-from posewire.errors import AuthError, ConfigurationError, ConnectionError, PosewireError, ResourceLimitError
-from posewire.protocol import control
-from posewire.protocol.control import Role
-from posewire.server.connection import Connection
-from posewire.server.control_desk import ControlDesk
+from posewire.errors import ConfigurationError, ConnectionError
+from posewire.lifetime import cancel_and_wait, failure_of
+from posewire.protocol.room_view import Role
+from posewire.server.door import Door
 from posewire.server.engine import Engine
+from posewire.server.login_limiter import LoginLimiter
 from posewire.server.login_route import MAX_BODY_BYTES, LoginRoute
-from posewire.server.relay import Relay
-from posewire.server.room_registry import RoomRegistry
+from posewire.server.origin_policy import OriginPolicy
+from posewire.server.reception import Reception
+from posewire.server.revocation_list import RevocationList
+from posewire.server.secret_strength import check_secret
+from posewire.server.tls import server_context
 from posewire.server.token_authority import TokenAuthority
 from posewire.server.user_store import UserStore
 from posewire.version import __version__
@@ -34,13 +33,15 @@ from posewire.version import __version__
 logger = logging.getLogger(__name__)
 
 _CLOSE_SECONDS: Final = 1.0
-_HOW_TO_MAKE_ONE: Final = 'python -c "import secrets; print(secrets.token_urlsafe(48))"'
+_CLEAN_UP_SECONDS: Final = 60.0
 
 
 class ServerStats(msgspec.Struct, frozen=True, kw_only=True):
     """A look at a server."""
 
     connections: int
+    seats_held: int
+    """Of members whose connection is lost."""
     rooms: int
     frames_in: int
     """Packets taken from members."""
@@ -63,23 +64,22 @@ class Server:
     """
 
     def __init__(self, host: str, port: int, config: Config) -> None:
-        secret = config.security.secret_key
-        if secret is None and not is_loopback(host):
-            why = f"needed to listen on {host}, which is not loopback; make one with: {_HOW_TO_MAKE_ONE}"
-            raise ConfigurationError("security.secret_key", None, why)
+        if config.security.public_key_file is None and config.security.private_key_file is None:
+            check_secret(config.security.secret_key, host)
         self.config = config
         self.host = host
         self.users = UserStore(config.server.users_file)
         self._port = port
-        self._tokens = TokenAuthority(
-            secret.encode() if secret is not None else secrets.token_bytes(48), lifetime=config.security.token_expiry
+        self._tokens = TokenAuthority.from_config(config.security)
+        self._revocations = RevocationList(
+            self.users.file,
+            max_lifetime=self._tokens.max_lifetime,
+            leeway=config.security.clock_leeway / 1000,
         )
-        self._rooms = RoomRegistry(config.room, now=clock.now)
-        self._relay = Relay(self._rooms)
-        self._desk = ControlDesk(self._rooms, now=clock.now)
-        self._connections: dict[str, Connection] = {}
-        self._draining = False
+        self._reception = Reception(config, self._tokens, self._revocations)
+        self._tasks: list[asyncio.Task[None]] = []
         self._engine: Engine | None = None
+        self._door: Door | None = None
         self._runner: web.AppRunner | None = None
 
     # Lifetime --------------------------------------------------------------------------------------------------------
@@ -89,25 +89,36 @@ class Server:
 
         Raises:
             ConnectionError: The port is in use, or the address is not ours.
-            ConfigurationError: The file of users cannot be read.
+            ConfigurationError: The file of users, or the certificate or its key, cannot be used.
         """
-        await self.users.names()
+        await self._revocations.load()
+        settings = self.config.server
+        secure = server_context(settings.tls_cert, settings.tls_key) if settings.tls_cert and settings.tls_key else None
         self._engine = engine = Engine(self.config)
-        engine.on("connect", self._connect)
-        engine.on("disconnect", self._disconnect)
-        engine.on(control.FRAME, self._frame)
-        engine.on("*", self._request)
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        self._door = Door(
+            self._reception.admission,
+            strangers=self.config.admission.strangers,
+            seconds=self.config.socket.connect_timeout / 1000,
+            drops=engine.drops,
+            secure=secure,
+        )
+        self._reception.open(engine, self._door)
+        policy = OriginPolicy(self.host, settings.allowed_origins)
+        app = web.Application(client_max_size=MAX_BODY_BYTES, middlewares=[policy.middleware])
         engine.attach(app)
-        LoginRoute(self.users, self._tokens, self._health).add_to(app)
+        limiter = LoginLimiter.from_config(self.config.security)
+        LoginRoute(self.users, self._tokens, self._health, limiter).add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_SECONDS)
         await self._runner.setup()
         try:
-            await web.TCPSite(self._runner, self.host, self._port).start()
+            assert self._runner.server is not None
+            self._port = await self._door.open(self._runner.server, self.host, self._port)
         except OSError as exc:
             await self._runner.cleanup()
             raise ConnectionError(_why_not(exc, self.host, self._port)) from exc
-        self._port = self._runner.addresses[0][1]
+        self._start("revocations", self._watch_revocations())
+        if self.config.room.auto_cleanup:
+            self._start("rooms", self._clean_up_rooms())
         logger.info("listening", extra={"url": self.url})
         return self
 
@@ -120,12 +131,11 @@ class Server:
         self._engine = self._runner = None
         if engine is None or runner is None:
             return
-        self._draining = True
-        for site in list(runner.sites):
-            await site.stop()
-        connections = list(self._connections.values())
-        for connection in connections:
-            connection.dismiss(control.Bye(reason=reason))
+        for task in self._tasks:
+            await cancel_and_wait(task)
+        if self._door is not None:
+            await self._door.close()
+        connections = self._reception.drain(reason)
         try:
             async with asyncio.timeout(self.config.server.drain_timeout / 1000):
                 for connection in connections:
@@ -137,6 +147,8 @@ class Server:
         await engine.shutdown()
         await runner.cleanup()
         await engine.eio.cancel_tasks()
+        self._reception.close()
+        await self._revocations.flush()
 
     # Use -------------------------------------------------------------------------------------------------------------
 
@@ -149,7 +161,7 @@ class Server:
     def url(self) -> str:
         """Where clients connect to."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self.config.server.tls_cert else 'http'}://{host}:{self._port}"
 
     def issue_token(
         self,
@@ -159,6 +171,7 @@ class Server:
         role: Role = "member",
         publish: bool = True,
         subscribe: bool = True,
+        moderate: bool = False,
         ttl: float | None = None,
     ) -> str:
         """Return a token this server accepts.
@@ -169,12 +182,22 @@ class Server:
             role: ``host`` or ``member``.
             publish: Whether its holder may send.
             subscribe: Whether its holder may receive.
+            moderate: Whether its holder may kick, ban and mute.
             ttl: Seconds it is good for; None is ``security.token_expiry``.
 
         Raises:
             DataValidationError: A name, role or time that cannot be.
+            ConfigurationError: There is only a public key.
         """
-        return self._tokens.issue(user_id, room_id=room_id, role=role, publish=publish, subscribe=subscribe, ttl=ttl)
+        return self._tokens.issue(
+            user_id,
+            room_id=room_id,
+            role=role,
+            publish=publish,
+            subscribe=subscribe,
+            moderate=moderate,
+            ttl=ttl,
+        )
 
     async def add_user(self, name: str, password: str) -> None:
         """Let ``name`` log in with ``password``. Waits for the slow hash.
@@ -184,68 +207,69 @@ class Server:
         """
         await self.users.add(name, password)
 
+    async def revoke(self, user_id: str, room_id: str | None = None, *, ban: float = 0.0, reason: str = "") -> int:
+        """Make every token of a user void that there is by now, and end its sessions. At once.
+
+        Waits until that is kept where a restarted server finds it.
+
+        Args:
+            user_id: Who.
+            room_id: The only room it is about; None for all.
+            ban: Seconds in which no new token is good either.
+            reason: What the user is told.
+
+        Returns:
+            How many sessions were ended.
+
+        Raises:
+            DataValidationError: A name or a time that cannot be.
+        """
+        until = time.time() + ban if ban else 0.0
+        revocation = self._revocations.add(user_id, room_id, banned_until=until, reason=reason)
+        ended = self._reception.enforce(revocation)
+        await self._revocations.flush()
+        return ended
+
+    async def cleanup_inactive_rooms(self) -> int:
+        """Close the rooms in which nobody did anything for ``room.timeout`` seconds; returns how many.
+
+        Their members are told why. Does not wait.
+        """
+        return self._reception.close_idle_rooms()
+
     def stats(self) -> ServerStats:
         """Return the server's figures."""
-        drops: Counter[str] = self._relay.drops + (self._engine.drops if self._engine is not None else Counter())
+        reception = self._reception
         return ServerStats(
-            connections=len(self._connections),
-            rooms=len(self._rooms.rooms),
-            frames_in=self._relay.frames_in,
-            frames_out=self._relay.frames_out,
-            drops=dict(drops),
+            connections=len(reception.connections),
+            seats_held=len(reception.seats),
+            rooms=len(reception.rooms.rooms),
+            frames_in=reception.relay.frames_in,
+            frames_out=reception.frames_out,
+            drops=dict(reception.drops()),
         )
 
-    # Called by python-socketio ---------------------------------------------------------------------------------------
+    # Inside ----------------------------------------------------------------------------------------------------------
 
-    async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
-        assert self._engine is not None
-        try:
-            self._admit(sid, environ, auth)
-        except PosewireError as exc:
-            logger.info("connection refused: %s", exc)
-            raise sio_exceptions.ConnectionRefusedError(str(exc), exc.to_wire()) from None
+    async def _watch_revocations(self) -> None:
+        async for revocations in self._revocations.changes():
+            for revocation in revocations:
+                self._reception.enforce(revocation)
 
-    def _admit(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
-        if self._draining or self._engine is None:
-            raise ConnectionError("the server is shutting down")
-        given = auth if isinstance(auth, dict) else {}
-        claims = self._tokens.verify(given.get("token"))
-        if len(self._connections) >= self.config.server.max_connections:
-            raise ResourceLimitError(f"{len(self._connections)} connections are open, the most this server may have")
-        own = sum(other.user_id == claims.sub for other in self._connections.values())
-        if own >= self.config.socket.max_connections:
-            raise ResourceLimitError(f"{claims.sub} has {own} connections open, the most one user may have")
-        session_id = str(given.get("session") or sid)[:64]
-        connection = Connection(
-            self._engine, sid, environ, claims, session_id, queue_limit=self.config.server.recipient_queue
-        )
-        self._connections[sid] = connection
-        self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self._relay.frame, connection)
-        logger.info("connected", extra={"user": claims.sub, "sid": sid})
+    async def _clean_up_rooms(self) -> None:
+        while True:
+            await asyncio.sleep(min(self.config.room.timeout, _CLEAN_UP_SECONDS))
+            self._reception.close_idle_rooms()
 
-    async def _disconnect(self, sid: str, reason: str = "") -> None:
-        connection = self._connections.pop(sid, None)
-        if connection is not None:
-            self._rooms.forget(connection)
-            connection.release()
-            logger.info("disconnected", extra={"user": connection.user_id, "sid": sid, "reason": reason})
-
-    async def _frame(self, sid: str, packet: Any = None, *_: Any) -> list[Any]:
-        connection = self._connections.get(sid)
-        if connection is None:
-            return [False, AuthError("?", "not connected").to_wire()]
-        return self._relay.frame(connection, packet)
-
-    async def _request(self, event: str, sid: str, *args: Any) -> list[Any]:
-        connection = self._connections.get(sid)
-        if connection is None:
-            return [False, AuthError("?", "not connected").to_wire()]
-        return self._desk.answer(connection, event, args[0] if args else None)
+    def _start(self, name: str, loop: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(loop, name=f"posewire.server.{name}")
+        task.add_done_callback(_report_failure)
+        self._tasks.append(task)
 
     def _health(self) -> dict[str, Any]:
         stats = self.stats()
         return {
-            "status": "draining" if self._draining else "ok",
+            "status": "draining" if self._reception.draining else "ok",
             "version": __version__,
             "connections": stats.connections,
             "rooms": stats.rooms,
@@ -271,6 +295,11 @@ def serve(host: str | None = None, port: int | None = None, config: Config | Non
     if port is not None and (isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65_535):
         raise ConfigurationError("port", port, "expected 0 to 65535")
     return Server(host or "127.0.0.1", port or 0, config)
+
+
+def _report_failure(task: asyncio.Task[None]) -> None:
+    if (error := failure_of(task)) is not None:
+        logger.error("%s failed", task.get_name(), exc_info=error)
 
 
 def _why_not(exc: OSError, host: str, port: int) -> str:

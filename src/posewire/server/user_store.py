@@ -3,164 +3,288 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
 import hashlib
 import hmac
 import os
 import secrets
-from pathlib import Path
-from typing import Final
+import sqlite3
+import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
 
 import msgspec
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 
-from posewire.errors import AuthError, ConfigurationError, DataValidationError
+from posewire.errors import AuthError, DataValidationError, ResourceLimitError
 from posewire.limits import MAX_NAME_CHARS
+from posewire.server.revocation import Revocation, write_revocation
+from posewire.server.state_file import StateFile, scrypt_text
+
+_T = TypeVar("_T")
 
 MIN_PASSWORD_CHARS: Final = 8
 _MAX_PASSWORD_BYTES: Final = 1024
 
-# 16 MB and some 50 ms a guess: C. Percival, "Stronger key derivation via sequential memory-hard functions", 2009.
-_COST: Final = 1 << 14
-_BLOCK: Final = 8
+HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1, hash_len=32, salt_len=16)
+"""argon2id, 19 MiB, two passes: what the OWASP Password Storage Cheat Sheet recommends
+(https://cheatsheetseries.owasp.org/cheatsheets/Password_Storage_Cheat_Sheet.html)."""
+
+_AT_ONCE: Final = 2
+_MAX_CHECKING: Final = 18
+"""Two are checked, the others wait for them, some 300 ms; who waits longer asks again, which makes it worse."""
 
 
-class _User(msgspec.Struct, frozen=True):
-    salt: bytes
-    hash: bytes
-    cost: int = _COST
-    block: int = _BLOCK
+class User(msgspec.Struct, frozen=True, kw_only=True):
+    """Somebody who may log in; times in seconds since 1970."""
+
+    name: str
+    added: float
+    changed: float
+    """When the password was set."""
 
 
-class _File(msgspec.Struct):
-    version: int = 1
-    users: dict[str, _User] = {}
+def check_name(name: str) -> str:
+    """Return ``name`` in its normal form (Unicode NFC): two names that look the same are the same.
+
+    Raises:
+        DataValidationError: It is empty, too long, not visible as it is, or has spaces around it.
+    """
+    normal = unicodedata.normalize("NFC", name) if isinstance(name, str) and len(name) <= MAX_NAME_CHARS else ""
+    # Not printable is all of Unicode's C and Z, but the space: control characters, bidirectional and other formats,
+    # surrogates, private and unassigned ones, separators. They make one name look like another.
+    if not 0 < len(normal) <= MAX_NAME_CHARS or not normal.isprintable() or normal != normal.strip():
+        problem = f"expected 1 to {MAX_NAME_CHARS} printable characters, no space around them"
+        raise DataValidationError("user", ascii(name)[:60], problem)
+    return normal
 
 
 class UserStore:
-    """Names and salted slow hashes (scrypt), in memory or in a JSON file that only its owner can read.
+    """Names and salted slow hashes (argon2id), in memory or in an SQLite file that only its owner can read.
 
-    Hashing runs in the event loop's executor, two at a time: it takes long, and members must not wait for a stranger's
-    login. The file is read again when it has changed, so users can be added while a server runs.
+    Hashing runs in two threads of its own, which step back behind all others where the system can tell threads apart:
+    it takes long and much memory, and members must not wait for a stranger's login. Others may change the file
+    meanwhile. Who is removed or gets another password also loses every token made until then.
 
     Args:
-        path: The file, made when the first user is added; None keeps users in memory.
+        file: The file or its path, made when the first user is added; None keeps users in memory.
     """
 
-    def __init__(self, path: str | os.PathLike[str] | None = None) -> None:
-        self._path = None if path is None else Path(path)
-        self._users: dict[str, _User] = {}
-        self._read_at: tuple[int, int] | None = None
-        self._hashing = asyncio.Semaphore(2)
+    def __init__(self, file: StateFile | str | os.PathLike[str] | None = None) -> None:
+        self.file = file if isinstance(file, StateFile) else StateFile(file)
+        """Where users are kept, and revocations with them."""
+        # Its threads end when it is collected.
+        self._hashing = ThreadPoolExecutor(_AT_ONCE, "posewire.passwords", initializer=_step_back)
+        self._checking = 0
         # Somebody to compare unknown names with, so that they take as long as known ones.
-        self._nobody = _User(secrets.token_bytes(16), secrets.token_bytes(32))
+        self._nobody = _argon2_text(secrets.token_bytes(HASHER.salt_len), secrets.token_bytes(HASHER.hash_len))
+        self._former_nobody = scrypt_text(1 << 14, 8, secrets.token_bytes(16), secrets.token_bytes(32))
+
+    @property
+    def busy(self) -> bool:
+        """Whether as many passwords are being checked as may."""
+        return self._checking >= _MAX_CHECKING
 
     async def add(self, name: str, password: str) -> None:
         """Add a user. Waits for the hash and the file.
 
         Raises:
             DataValidationError: The name or the password will not do, or the name is taken.
+            ConfigurationError: The file cannot be used.
         """
-        _check_name(name)
-        await self._read()
-        if name in self._users:
-            raise DataValidationError("user", repr(name), "expected a name that is not taken")
-        await self._set(name, password)
+        name = check_name(name)
+        taken = DataValidationError("user", repr(name), "expected a name that is not taken")
+        if await self.file.read(lambda connection: _hash_of(connection, name)) is not None:
+            raise taken
+        text = await self._new_hash(password)
+        now = time.time()
+
+        def insert(connection: sqlite3.Connection) -> None:
+            if _hash_of(connection, name) is not None:
+                raise taken
+            connection.execute("INSERT INTO users VALUES (?, ?, ?, ?)", (name, text, now, now))
+
+        await self.file.write(insert)
 
     async def set_password(self, name: str, password: str) -> None:
-        """Change a user's password. Waits for the hash and the file.
+        """Change a user's password; its tokens are void then. Waits for the hash and the file.
 
         Raises:
             DataValidationError: The password will not do, or there is no such user.
+            ConfigurationError: The file cannot be used.
         """
-        await self._read()
-        if name not in self._users:
-            raise DataValidationError("user", repr(name), "expected a known user")
-        await self._set(name, password)
+        unknown = DataValidationError("user", repr(name), "expected a known user")
+        name = check_name(name)
+        if await self.file.read(lambda connection: _hash_of(connection, name)) is None:
+            raise unknown
+        text = await self._new_hash(password)
+
+        def update(connection: sqlite3.Connection) -> None:
+            now = time.time()
+            changed = connection.execute("UPDATE users SET hash = ?, changed = ? WHERE name = ?", (text, now, name))
+            if not changed.rowcount:
+                raise unknown
+            _void_tokens(connection, name, now, "the password was changed")
+
+        await self.file.write(update)
 
     async def remove(self, name: str) -> bool:
-        """Remove a user; False when there was none. Waits for the file."""
-        await self._read()
-        if self._users.pop(name, None) is None:
+        """Remove a user; its tokens are void then. False when there was none. Waits for the file.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
+        """
+        name = unicodedata.normalize("NFC", name)
+
+        def delete(connection: sqlite3.Connection) -> bool:
+            if not connection.execute("DELETE FROM users WHERE name = ?", (name,)).rowcount:
+                return False
+            _void_tokens(connection, name, time.time(), "the user was removed")
+            return True
+
+        # Nothing to remove makes no file.
+        if await self.file.read(lambda connection: _hash_of(connection, name)) is None:
             return False
-        await self._write()
-        return True
+        return await self.file.write(delete)
+
+    async def users(self) -> list[User]:
+        """Return all users, sorted by name. Waits for the file.
+
+        Raises:
+            ConfigurationError: The file cannot be used.
+        """
+
+        def select(connection: sqlite3.Connection) -> list[User]:
+            rows = connection.execute("SELECT name, added, changed FROM users ORDER BY name")
+            return [User(name=name, added=added, changed=changed) for name, added, changed in rows]
+
+        return await self.file.read(select)
 
     async def names(self) -> list[str]:
-        """Return all names, sorted. Waits for the file."""
-        await self._read()
-        return sorted(self._users)
+        """Return all names, sorted. Waits for the file.
 
-    async def verify(self, name: str, password: str) -> None:
-        """Accept the right password of a known user. Waits for the hash, as long for unknown users.
+        Raises:
+            ConfigurationError: The file cannot be used.
+        """
+        return [user.name for user in await self.users()]
+
+    async def verify(self, name: str, password: str) -> str:
+        """Return the user's name in its normal form, when the password is right. Waits for the hash.
+
+        An unknown user takes the same time: the password is compared with a hash nobody has the password of. Cancelling
+        is safe. A hash made in an older way is replaced by a new one.
 
         Raises:
             AuthError: Unknown user or wrong password; which of them is not said.
+            ResourceLimitError: Too many passwords wait to be checked.
+            ConfigurationError: The file cannot be used.
         """
-        await self._read()
-        user = self._users.get(name)
-        known = user or self._nobody
-        given = await self._hash(password, known.salt, known.cost, known.block)
-        if not hmac.compare_digest(given, known.hash) or user is None:
-            raise AuthError(name[:MAX_NAME_CHARS], "unknown user or wrong password")
+        if self.busy:
+            raise ResourceLimitError("the server checks too many passwords now; try again in a second")
+        self._checking += 1
+        try:
+            return await self._verify(name, password)
+        finally:
+            self._checking -= 1
 
-    async def _set(self, name: str, password: str) -> None:
+    async def _verify(self, name: str, password: str) -> str:
+        refused = AuthError(name[:MAX_NAME_CHARS], "unknown user or wrong password")
+        try:
+            name = check_name(name)
+        except DataValidationError:
+            raise refused from None  # nobody can have such a name: it tells nothing
+        text, former = await self.file.read(lambda connection: (_hash_of(connection, name), _has_former(connection)))
+        secret = _bytes(password)
+
+        def check() -> bool:
+            known = text or self._nobody
+            is_former = known.startswith("$scrypt$")
+            # While there are former hashes, each attempt takes both ways: which of them a user has is not told.
+            results = {False: _matches(self._nobody if is_former else known, secret)}
+            if former:
+                results[True] = _former_matches(known if is_former else self._former_nobody, secret)
+            return results[is_former]
+
+        if not await self._in_turn(check) or text is None or len(secret) > _MAX_PASSWORD_BYTES:
+            raise refused
+        if text.startswith("$scrypt$") or HASHER.check_needs_rehash(text):
+            await self._rehash(name, text, secret)
+        return name
+
+    async def _rehash(self, name: str, old: str, secret: bytes) -> None:
+        new = await self._in_turn(lambda: HASHER.hash(secret))
+        # Only if nobody changed the password meanwhile.
+        await self.file.write(
+            lambda connection: connection.execute(
+                "UPDATE users SET hash = ? WHERE name = ? AND hash = ?", (new, name, old)
+            )
+        )
+
+    async def _new_hash(self, password: str) -> str:
         if not isinstance(password, str) or len(password) < MIN_PASSWORD_CHARS:
             raise DataValidationError("password", "<hidden>", f"expected at least {MIN_PASSWORD_CHARS} characters")
-        if len(password.encode()) > _MAX_PASSWORD_BYTES:
+        secret = _bytes(password)
+        if len(secret) > _MAX_PASSWORD_BYTES:
             raise DataValidationError("password", "<hidden>", f"expected at most {_MAX_PASSWORD_BYTES} bytes")
-        salt = secrets.token_bytes(16)
-        self._users[name] = _User(salt, await self._hash(password, salt, _COST, _BLOCK))
-        await self._write()
+        return await self._in_turn(lambda: HASHER.hash(secret))
 
-    async def _hash(self, password: str, salt: bytes, cost: int, block: int) -> bytes:
-        secret = password.encode()[:_MAX_PASSWORD_BYTES]
-        async with self._hashing:
-            return await asyncio.to_thread(
-                hashlib.scrypt, secret, salt=salt, n=cost, r=block, p=1, maxmem=256 * cost * block, dklen=32
-            )
-
-    async def _read(self) -> None:
-        if self._path is not None:
-            changed = await asyncio.to_thread(_load, self._path, self._read_at)
-            if changed is not None:
-                self._users, self._read_at = changed
-
-    async def _write(self) -> None:
-        if self._path is not None:
-            self._read_at = await asyncio.to_thread(_save, self._path, self._users)
+    async def _in_turn(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._hashing, work)
 
 
-def _check_name(name: str) -> None:
-    if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME_CHARS or not name.isprintable():
-        raise DataValidationError("user", repr(name)[:60], f"expected 1 to {MAX_NAME_CHARS} printable characters")
+def _step_back() -> None:
+    """Let the event loop go first: on Linux, nice() is about the calling thread only."""
+    if sys.platform == "linux":
+        os.nice(10)
 
 
-def _stamp(path: Path) -> tuple[int, int]:
-    stat = path.stat()
-    return stat.st_mtime_ns, stat.st_size
+def _hash_of(connection: sqlite3.Connection, name: str) -> str | None:
+    row = connection.execute("SELECT hash FROM users WHERE name = ?", (name,)).fetchone()
+    return None if row is None else str(row[0])
 
 
-def _load(path: Path, read_at: tuple[int, int] | None) -> tuple[dict[str, _User], tuple[int, int]] | None:
+def _has_former(connection: sqlite3.Connection) -> bool:
+    return connection.execute("SELECT 1 FROM users WHERE hash LIKE '$scrypt$%' LIMIT 1").fetchone() is not None
+
+
+def _void_tokens(connection: sqlite3.Connection, name: str, now: float, reason: str) -> None:
+    write_revocation(
+        connection, Revocation(user_id=name, room_id="", revoked_before=now, banned_until=0.0, reason=reason)
+    )
+
+
+def _argon2_text(salt: bytes, digest: bytes) -> str:
+    cost = f"m={HASHER.memory_cost},t={HASHER.time_cost},p={HASHER.parallelism}"
+    return "$".join(
+        (f"$argon2id$v=19${cost}", *(base64.b64encode(each).decode().rstrip("=") for each in (salt, digest)))
+    )
+
+
+def _bytes(password: str) -> bytes:
+    # Lone surrogates are no text, but what a stranger may send.
+    return password.encode("utf-8", "surrogatepass")
+
+
+def _matches(text: str, secret: bytes) -> bool:
     try:
-        stamp = _stamp(path)
-        if stamp == read_at:
-            return None
-        return msgspec.json.decode(path.read_bytes(), type=_File).users, stamp
-    except FileNotFoundError:
-        return ({}, (0, 0)) if read_at is not None else None
-    except (msgspec.MsgspecError, OSError) as exc:
-        raise ConfigurationError("server.users_file", str(path), f"cannot be read: {exc}") from exc
+        return HASHER.verify(text, secret[:_MAX_PASSWORD_BYTES])
+    except (VerificationError, InvalidHashError):
+        return False
 
 
-def _save(path: Path, users: dict[str, _User]) -> tuple[int, int]:
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def _former_matches(text: str, secret: bytes) -> bool:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(_File(users=users))))
-        # In one step: a server that reads meanwhile sees the old file or the new one, never half of it.
-        partial.replace(path)
-    except OSError as exc:
-        partial.unlink(missing_ok=True)
-        raise ConfigurationError("server.users_file", str(path), f"cannot be written: {exc}") from exc
-    return _stamp(path)
+        _, _, cost, block, *rest = text.split("$")
+        salt, digest = (base64.b64decode(each) for each in rest)
+        n, r = int(cost), int(block)
+        given = hashlib.scrypt(
+            secret[:_MAX_PASSWORD_BYTES], salt=salt, n=n, r=r, p=1, maxmem=256 * n * r, dklen=len(digest)
+        )
+    except (ValueError, binascii.Error):
+        return False
+    return hmac.compare_digest(given, digest)

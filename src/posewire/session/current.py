@@ -7,7 +7,7 @@ from typing import Any
 
 from posewire.config import Config
 from posewire.errors import ConnectionError
-from posewire.protocol.control import Role
+from posewire.protocol.room_view import Role
 from posewire.session.session import Session, current_session
 from posewire.sockets import TokenProvider
 
@@ -45,10 +45,9 @@ def session() -> Session:
     Raises:
         ConnectionError: There is none.
     """
-    try:
-        return current_session.get()
-    except LookupError:
-        raise ConnectionError("no session here; use 'async with posewire.connect(…)' around the call") from None
+    if (current := current_session()) is None:
+        raise ConnectionError("no session here; use 'async with posewire.connect(…)' around the call")
+    return current
 
 
 async def send_pose_data(pose_data: Any, room_id: str, priority: int = 5) -> bool:

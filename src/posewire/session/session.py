@@ -7,6 +7,7 @@ import contextlib
 import contextvars
 import copy
 import logging
+import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self, TypeVar, overload
 
@@ -19,6 +20,7 @@ from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.monitor import PerformanceMonitor
 from posewire.protocol import RoomKey
 from posewire.receiver import Receiver, Subscription
+from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
 from posewire.sender import MediaSender, PoseSender, UnifiedSender
 from posewire.session.link_security import check_link
@@ -30,8 +32,15 @@ logger = logging.getLogger(__name__)
 _FLUSH_SECONDS: Final = 1.0
 """How long a session that ends well waits for what it still has to send."""
 
-current_session: contextvars.ContextVar[Session] = contextvars.ContextVar("posewire.session")
-"""The session entered last in the current context."""
+_Entered = tuple[weakref.ref["Session"], ...]
+_entered: contextvars.ContextVar[_Entered] = contextvars.ContextVar("posewire.sessions", default=())
+"""The sessions of the current context, the one entered last at the end. Weak: every task begun meanwhile has a copy."""
+
+
+def current_session() -> Session | None:
+    """Return the session entered last in the current context and not left yet."""
+    return next((session for each in reversed(_entered.get()) if (session := each()) is not None), None)
+
 
 _H = TypeVar("_H", bound=Callable[[Event], Any])
 
@@ -82,12 +91,16 @@ class Session:
         self._open = asyncio.Event()
         self._failure: BaseException | None = None
         self._failure_seen = False
-        self._outer: contextvars.Token[Session] | None = None
 
     @property
     def user_id(self) -> str:
         """Who we are, as the server says."""
         return self.socket.user_id
+
+    @property
+    def recovery(self) -> ErrorRecoveryChain:
+        """Decides what is done against each failure of the connection; see docs/topics/recovery.md."""
+        return self.socket.recovery
 
     # Lifetime --------------------------------------------------------------------------------------------------------
 
@@ -116,14 +129,12 @@ class Session:
             await cancel_and_wait(opened)
         if self._task.done():
             self._check()
-        self._outer = current_session.set(self)
+        _entered.set((*_entered.get(), weakref.ref(self)))
         return self
 
     async def __aexit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
-        if self._outer is not None:
-            # In another context than we were entered in (a fixture, say) there is nothing to restore.
-            with contextlib.suppress(ValueError):
-                current_session.reset(self._outer)
+        # Sessions are left in any order.
+        _entered.set(tuple(each for each in _entered.get() if each() not in (self, None)))
         if exc_type is None and self._failure is None and self.socket.connected:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_FLUSH_SECONDS):
@@ -161,6 +172,7 @@ class Session:
             loops: dict[str, Callable[[], Any]] = {
                 **self.socket.loops(),
                 "rooms": self.rooms.run,
+                "keys": self.rooms.follow_keys,
                 "pipeline": self.sender.run,
                 "keyframes": self.receiver.run,
                 "sampler": lambda: sample_system(self.monitor, interval=self.config.monitor.sample_interval / 1000),
@@ -176,6 +188,7 @@ class Session:
         finally:
             if self._failure is not None:
                 logger.info("session ended: %s", self._failure)
+            self.rooms.end()
             self.receiver.end(self._seen_failure if self._failure is not None else None)
             await self.socket.hang_up()
 

@@ -1,9 +1,10 @@
 """The connection: lanes, login, heartbeat, reconnect."""
 
+from posewire.sockets.connection_status import ConnectionStatus
 from posewire.sockets.event_dispatcher import Event, EventDispatcher
 from posewire.sockets.lane import Lane
 from posewire.sockets.login import LOGIN_PATH, login
-from posewire.sockets.socket_manager import ConnectionStatus, SocketManager
+from posewire.sockets.socket_manager import SocketManager
 from posewire.sockets.token_source import TokenProvider
 
 __all__ = [

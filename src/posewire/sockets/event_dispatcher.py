@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, TypeVar, overload
 
@@ -17,13 +17,18 @@ from posewire.lifetime import cancel_and_wait, failure_of
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 1000
+_BACKLOG_OF_OTHERS = 16_384
+"""More than a server remembers for a session that is away; they come all at once when it is back."""
+PRESENCE = "presence"
+"""Our own, though it has the user it is about."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """What a handler gets.
 
     Attributes:
-        name: ``gesture``, or one of ours: ``connect``, ``disconnect``, ``reconnect``, ``bye``, ``room``.
+        name: ``gesture``, or one of ours: ``connect``, ``disconnect``, ``reconnect``, ``bye``, ``room``,
+            ``presence``, ``quality``, ``drop``.
         data: What came with it.
         user_id: Who sent it; None for ours.
         timestamp: When it was sent, seconds on this machine's clock.
@@ -42,15 +47,23 @@ _H = TypeVar("_H", bound=Handler)
 class EventDispatcher:
     """Handlers by event name, sync or async; one after the other.
 
-    An exception in a handler is logged with the event's name and ends nothing. At most 1,000 events wait; then the
-    oldest goes, counted in `dropped`.
+    An exception in a handler is logged with the event's name and ends nothing. At most 16,384 events of others wait,
+    and 1,000 of our own, which come in any number when a link is bad; then the oldest of its kind goes, counted in
+    ``drops`` as ``unhandled`` or ``unhandled_own``.
+
+    Args:
+        drops: Counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, drops: Counter[str]) -> None:
         self._handlers: dict[str, list[Handler]] = {}
-        self._waiting: deque[Event] = deque(maxlen=_BACKLOG)
+        self._waiting: dict[bool, deque[tuple[int, Event]]] = {
+            theirs: deque(maxlen=_BACKLOG_OF_OTHERS if theirs else _BACKLOG) for theirs in (True, False)
+        }
+        """Events of others, and ours, with their numbers in the order of coming."""
+        self._count = 0
         self._filled = asyncio.Event()
-        self.dropped = 0
+        self._drops = drops
 
     @overload
     def on(self, event: str, handler: _H) -> _H: ...
@@ -69,17 +82,21 @@ class EventDispatcher:
         """Queue ``event`` for its handlers. Never waits."""
         if event.name not in self._handlers:
             return
-        self.dropped += len(self._waiting) == self._waiting.maxlen
-        self._waiting.append(event)
+        theirs = event.user_id is not None and event.name != PRESENCE
+        waiting = self._waiting[theirs]
+        if len(waiting) == waiting.maxlen:
+            self._drops["unhandled" if theirs else "unhandled_own"] += 1
+        waiting.append((self._count, event))
+        self._count += 1
         self._filled.set()
 
     async def run(self) -> None:
         """Call handlers for ever; cancelling ends it, and the handler that runs."""
         while True:
-            while not self._waiting:
+            while not (waiting := [each for each in self._waiting.values() if each]):
                 self._filled.clear()
                 await self._filled.wait()
-            event = self._waiting.popleft()
+            _, event = min(waiting, key=lambda each: each[0][0]).popleft()
             for handler in self._handlers[event.name]:
                 await self._call(handler, event)
 

@@ -18,7 +18,8 @@ class Heartbeat:
     Args:
         ask: Asks the server for its time, microseconds since 1970.
         interval: Seconds between heartbeats.
-        missed: Awaited when one is not answered.
+        missed: Awaited when two in a row are not answered: one outage of some seconds is not the end, for TCP brings
+            back what was under way, while a new connection would lose it.
     """
 
     def __init__(
@@ -43,13 +44,18 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Send heartbeats for ever."""
+        missed = False
         while True:
-            await asyncio.sleep(self._interval)
+            if not missed:
+                await asyncio.sleep(self._interval)
             try:
                 await self._exchange()
+                missed = False
             except PosewireError as exc:
                 logger.warning("heartbeat missed: %s", exc)
-                await self._missed()
+                if missed:
+                    await self._missed()
+                missed = not missed
 
     async def _exchange(self) -> tuple[float, float, float]:
         asked = clock.now()

@@ -10,19 +10,27 @@ from typing import Any
 
 import aiohttp
 from socketio import exceptions as sio_exceptions
+from socketio import packet as sio_packet
 
+from posewire import clock
 from posewire.config import ConnectionConfig
-from posewire.errors import ConfigurationError, ConnectionError, PosewireError, error_from_wire
+from posewire.errors import ConfigurationError, ConnectionError, DataValidationError, PosewireError, error_from_wire
+from posewire.flow import CreditWindow
 from posewire.lifetime import cancel_and_wait, cancellation_kept
 from posewire.limits import MAX_PACKET_BYTES
-from posewire.protocol import SocketIOPacket, control
+from posewire.protocol import SocketIOPacket, control, wrap_frame
+from posewire.sockets.kernel_queue import confirm_now, tune, unsent
+from posewire.sockets.masked_frame import MaskedFrames
 from posewire.sockets.socketio_client import SocketIOClient
+from posewire.sockets.trust import client_context, distrust
 
 logger = logging.getLogger(__name__)
 
 _FRAMING_BYTES = 1024
 """What Socket.IO may put around a packet."""
 _CLOSE_SECONDS = 1.0
+_UNSENT = 4096
+"""Bytes in the kernel that are as good as none: a packet of TCP, or what is just leaving."""
 
 Reply = asyncio.Future[Any]
 
@@ -33,8 +41,10 @@ class Lane:
     Args:
         url: ``http(s)://host:port``.
         config: Timeouts.
-        on_frame: Called with each packet, in order, from the reading task. Must not raise.
-        on_event: Called with name and argument of every other event, likewise.
+        on_frame: Called with each packet, in order, in the transport's callback or in the reading task. When it raises,
+            the connection ends.
+        on_event: Called with name and argument of every other event, in order, in the reading task. Must not raise.
+        on_credit: Called when more can be sent, likewise.
     """
 
     def __init__(
@@ -44,18 +54,27 @@ class Lane:
         *,
         on_frame: Callable[[bytes], None],
         on_event: Callable[[str, Any], None],
+        on_credit: Callable[[], None] = lambda: None,
     ) -> None:
         self.url = check_url(url)
         self.closed = asyncio.Event()
         """Set when the connection is gone, whoever ended it."""
         self.close_reason = ""
+        self.credit = CreditWindow()
+        """What is under way."""
+        self.credited: bool | None = None
+        """Whether the server acknowledges packets; None before it has said so."""
         self._config = config
         self._on_frame = on_frame
         self._on_event = on_event
+        self._on_credit = on_credit
         self._http: aiohttp.ClientSession | None = None
         self._sio: SocketIOClient | None = None
         self._websocket: aiohttp.ClientWebSocketResponse | None = None
         self._transport: asyncio.Transport | None = None
+        self._sock: Any = None
+        self._descriptor = -1
+        self._masked = MaskedFrames()
         self._refusal: Any = None
         self._replies: set[Reply] = set()
 
@@ -78,10 +97,15 @@ class Lane:
             serializer=SocketIOPacket,
             http_session=self._http,
             request_timeout=_CLOSE_SECONDS,
-            websocket_extra_options={"max_msg_size": MAX_PACKET_BYTES + _FRAMING_BYTES, "compress": 0},
+            websocket_extra_options={
+                "max_msg_size": MAX_PACKET_BYTES + _FRAMING_BYTES,
+                "compress": 0,
+                "ssl": client_context(self._config.ca_file),
+            },
         )
         self._sio.on(control.FRAME, self._frame)
         self._sio.eio.on_frame = self._on_frame
+        self._sio.eio.on_ack = self._acknowledged
         self._sio.on("*", self._event)
         self._sio.on("disconnect", self._lost)
         self._sio.on("connect_error", self._refused)
@@ -121,6 +145,8 @@ class Lane:
             _settle(reply, args[0] if args else None)
 
         self._replies.add(reply)
+        if event == control.FRAME:
+            self._count(len(data))
         await self._emit(event, data, acknowledged)
         return reply
 
@@ -141,29 +167,74 @@ class Lane:
         finally:
             self._replies.discard(reply)
 
-    async def send(self, packet: bytes) -> None:
-        """Write a packet; waits while the transport's buffer is over its mark. Cancelling is safe.
+    def takes(self, size: int, now: float, *, urgent: bool = False) -> bool:
+        """Return whether a packet of ``size`` bytes would be on its way at once at ``now``, monotonic seconds.
+
+        If not, `on_credit` is called when that may have changed; but not with a server that does not acknowledge.
+        """
+        if self.credited is not False:
+            if not self.credit.in_flight:
+                return True
+            if not self.credit.takes(size, now, urgent=urgent):
+                return False
+        # What lies here or in the kernel has not begun its way.
+        transport = self._transport
+        return transport is None or (not transport.get_write_buffer_size() and unsent(self._descriptor) <= _UNSENT)
+
+    def write(self, packet: bytes) -> None:
+        """Write a packet, whole, past the queues of the libraries. Never waits; ask `takes` first.
 
         Raises:
             ConnectionError: The lane is not open.
         """
-        if self._sio is None or self.closed.is_set():
+        transport = self._transport
+        if transport is None or self.closed.is_set() or transport.is_closing():
             raise self._not_connected()
-        try:
-            await self._sio.send_frame(packet)
-        except (aiohttp.ClientError, OSError):
-            raise self._not_connected() from None
+        self._count(len(packet))
+        transport.write(self._masked.frame(wrap_frame(packet)))
 
-    async def close(self) -> None:
-        """Say goodbye and close, in bounded time. Idempotent; when cancelled the connection is cut at once."""
+    def confirm_now(self) -> None:
+        """Let the server's kernel know at once what has come: it holds back more until then. Never waits."""
+        confirm_now(self._sock)
+
+    def tell(self, event: str, data: Any) -> None:
+        """Write an event that nobody answers. Never waits.
+
+        Raises:
+            ConnectionError: The lane is not open.
+        """
+        transport = self._transport
+        if transport is None or self.closed.is_set() or transport.is_closing():
+            raise self._not_connected()
+        packet = SocketIOPacket(sio_packet.EVENT, namespace="/", data=[event, data])
+        transport.write(self._masked.frame(packet.encode()))
+
+    async def close(self, *, goodbye: bool = True) -> None:
+        """Close, in bounded time. Idempotent; when cancelled the connection is cut at once.
+
+        Args:
+            goodbye: Tell the server that the session ends with it. Without it the connection is cut at once.
+        """
         try:
-            if self._sio is not None and self._sio.connected:
+            if goodbye and self._sio is not None and self._sio.connected and not self.closed.is_set():
+                self._say_goodbye()
                 async with asyncio.timeout(2 * _CLOSE_SECONDS):
                     await self._sio.disconnect()
         except TimeoutError:
             logger.info("%s did not close in time; cut", self.url)
         finally:
             await self._release()
+
+    def _say_goodbye(self) -> None:
+        # Socket.IO queues it and closes the WebSocket before its queue is written.
+        if self._transport is not None and not self._transport.is_closing():
+            packet = SocketIOPacket(sio_packet.DISCONNECT, namespace="/")
+            self._transport.write(self._masked.frame(packet.encode()))
+
+    def _count(self, size: int) -> None:
+        # What is never acknowledged would be remembered for ever.
+        if self.credited is not False:
+            self.credit.sent(size, clock.monotonic())
 
     async def _emit(self, event: str, data: Any, callback: Callable[..., None] | None) -> None:
         if self._sio is None or self.closed.is_set():
@@ -179,15 +250,22 @@ class Lane:
     async def _release(self) -> None:
         self._lost("closed")
         if self._sio is not None:
-            for task in list(self._sio.eio.tasks):
+            # On Python 3.11 `wait_for` swallows a cancellation that comes with a result; the loop looks at this next.
+            self._sio.eio.state = "disconnected"
+            self._sio.eio.forget()
+        # Cut first: closing would otherwise wait for the other end, which may be gone.
+        if self._websocket is not None and not self._websocket.closed and self._transport is not None:
+            self._transport.abort()
+        try:
+            for task in list(self._sio.eio.tasks) if self._sio is not None else ():
                 await cancel_and_wait(task)
-        if self._websocket is not None and not self._websocket.closed:
-            # Cut first: closing would otherwise wait for the other end, which may be gone.
-            if self._transport is not None:
-                self._transport.abort()
-            await self._websocket.close()
-        if self._http is not None:
-            await self._http.close()
+            if self._websocket is not None and not self._websocket.closed:
+                await self._websocket.close()
+        finally:
+            # In one step, in case that this is cancelled too.
+            if self._http is not None and (connector := self._http.connector) is not None:
+                self._http.detach()
+                await connector.close()
 
     def _new_websocket(
         self, reader: Any, writer: Any, protocol: Any, response: aiohttp.ClientResponse, *args: Any, **kwargs: Any
@@ -195,6 +273,10 @@ class Lane:
         # Kept: when connecting is cancelled, engine.io forgets the WebSocket it has just made.
         self._websocket = aiohttp.ClientWebSocketResponse(reader, writer, protocol, response, *args, **kwargs)
         self._transport = response.connection.transport if response.connection is not None else None
+        sock = self._transport.get_extra_info("socket") if self._transport is not None else None
+        tune(sock)
+        self._sock = sock
+        self._descriptor = sock.fileno() if sock is not None else -1
         return self._websocket
 
     def _failure(self, exc: Exception) -> PosewireError:
@@ -202,7 +284,8 @@ class Lane:
             if isinstance(self._refusal.get("data"), dict):
                 return error_from_wire(self._refusal["data"])
             return ConnectionError(f"{self.url} refused: {self._refusal.get('message')}")
-        return ConnectionError(f"cannot connect to {self.url}: {_root_cause(exc)}")
+        why = distrust(exc, self._config.ca_file) or _root_cause(exc)
+        return ConnectionError(f"cannot connect to {self.url}: {why}")
 
     # Called by python-socketio from the reading task -----------------------------------------------------------------
 
@@ -211,7 +294,19 @@ class Lane:
             self._on_frame(packet)
 
     def _event(self, event: str, *args: Any) -> None:
-        self._on_event(event, args[0] if args else None)
+        data = args[0] if args else None
+        if event != control.ACK:
+            self._on_event(event, data)
+            return
+        try:
+            self._acknowledged(control.from_plain(data, control.Ack, what="ack"))
+        except DataValidationError as exc:
+            logger.warning("acknowledgement not understood: %s", exc)
+
+    def _acknowledged(self, ack: control.Ack) -> None:
+        if not self.credit.acknowledged(ack.total, clock.monotonic(), ack.held_us / 1e6):
+            logger.warning("the server acknowledged %d bytes, of %d sent", ack.total, self.credit.sent_bytes)
+        self._on_credit()
 
     def _refused(self, reason: Any = None, *_: Any) -> None:
         self._refusal = reason

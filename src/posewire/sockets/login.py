@@ -7,11 +7,12 @@ from typing import Any
 import aiohttp
 
 from posewire.errors import AuthError, ConnectionError, error_from_wire
+from posewire.sockets.trust import client_context, distrust
 
 LOGIN_PATH = "/login"
 
 
-async def login(url: str, username: str, password: str, *, timeout: float) -> str:
+async def login(url: str, username: str, password: str, *, timeout: float, ca_file: str | None = None) -> str:
     """Ask the server's login route for a token; waits at most ``timeout`` seconds. Cancelling is safe.
 
     Raises:
@@ -21,13 +22,15 @@ async def login(url: str, username: str, password: str, *, timeout: float) -> st
     try:
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as http,
-            http.post(url + LOGIN_PATH, json={"username": username, "password": password}) as response,
+            http.post(
+                url + LOGIN_PATH, json={"username": username, "password": password}, ssl=client_context(ca_file)
+            ) as response,
         ):
             answer: Any = await response.json()
     except TimeoutError:
         raise ConnectionError(f"no answer from {url}{LOGIN_PATH} within {timeout:g} s") from None
     except (aiohttp.ClientError, OSError, ValueError) as exc:
-        raise ConnectionError(f"cannot log in at {url}: {exc}") from exc
+        raise ConnectionError(f"cannot log in at {url}: {distrust(exc, ca_file) or exc}") from exc
     token = answer.get("token") if isinstance(answer, dict) else None
     if response.status == 200 and isinstance(token, str):
         return token

@@ -7,16 +7,20 @@ import logging
 import random
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from posewire.config import ConnectionConfig
-from posewire.errors import AuthError, ConnectionError, PosewireError
+from posewire.errors import AuthError, ConnectionError, PosewireError, ResourceLimitError
 from posewire.flow import backoff
 from posewire.recovery import ErrorRecoveryChain
 from posewire.sockets.lane import Lane
+from posewire.sockets.network_probe import NetworkProbe
 from posewire.sockets.token_source import TokenSource
 
 logger = logging.getLogger(__name__)
+
+_MOST_RECOVERIES: Final = 3
+"""Failures in a row that `recovery` is asked about: what helps against each must not make the next, for ever."""
 
 
 class PoolSupervisor:
@@ -27,8 +31,10 @@ class PoolSupervisor:
         config: Timeouts and attempts.
         on_frame: Given to each lane.
         on_event: Given to each lane.
-        greet: Awaited on each new lane before it counts as ready.
+        on_credit: Given to each lane.
+        greet: Awaited on each new lane before it counts as ready; it sets `gap`.
         notify: Told ``disconnect`` and ``reconnect``.
+        round_trip: Returns what a round trip took last, seconds.
         rng: Chance for the waits between attempts.
     """
 
@@ -39,8 +45,10 @@ class PoolSupervisor:
         *,
         on_frame: Callable[[bytes], None],
         on_event: Callable[[str, Any], None],
+        on_credit: Callable[[], None],
         greet: Callable[[], Awaitable[None]],
         notify: Callable[[str, Any], None],
+        round_trip: Callable[[], float],
         rng: random.Random,
     ) -> None:
         self.url = url
@@ -53,15 +61,20 @@ class PoolSupervisor:
         self.reconnects = 0
         self.errors = 0
         self.recovery = ErrorRecoveryChain(max_retries=1)
-        """Asked about every loss; what it has no strategy for ends the session."""
+        """Asked about every failure; what it has no strategy for ends the session. See docs/topics/recovery.md."""
         self.recovery.add_strategy(ConnectionError, self._reconnect)
         self._config = config
         self._on_frame = on_frame
         self._on_event = on_event
+        self._on_credit = on_credit
         self._greet = greet
         self._notify = notify
+        self._round_trip = round_trip
         self._rng = rng
         self._session_id = secrets.token_hex(8)
+        self._probe = NetworkProbe(url, rng)
+        self.gap = ""
+        """Why what was missed since the loss does not come any more; empty while it does."""
 
     @property
     def connected(self) -> bool:
@@ -95,10 +108,17 @@ class PoolSupervisor:
             self.lane = lane
             await self._greet()
             self.ready.set()
+            self._on_credit()
             greeted = True
         finally:
             if not greeted:
-                await lane.close()
+                await lane.close(goodbye=False)
+
+    async def drop(self) -> None:
+        """Cut the lane, which is of no use: `run` opens another."""
+        self.errors += 1
+        if self.lane is not None:
+            await self.lane.close(goodbye=False)
 
     async def close(self) -> None:
         """Close the lane, in bounded time. Idempotent."""
@@ -112,18 +132,34 @@ class PoolSupervisor:
             lane = self.lane
             assert lane is not None, "run() follows open()"
             await lane.closed.wait()
+            self.gap = ""
             self.ready.clear()
-            await lane.close()  # frees what it held
+            await lane.close(goodbye=False)  # frees what it held
             self.errors += 1
             loss = self.loss or ConnectionError(f"the connection to {self.url} was lost: {lane.close_reason}")
             logger.info("connection lost: %s", loss)
             self._notify("disconnect", {"reason": str(loss)})
-            if not await self.recovery.handle_error(loss):
-                raise self.loss or loss
+            await self._recover(loss)
             self.reconnects += 1
-            self._notify("reconnect", {"count": self.reconnects})
+            self._notify("reconnect", {"count": self.reconnects, "resumed": not self.gap, "reason": self.gap})
 
-    async def _reconnect(self, error: ConnectionError) -> bool:
+    async def _recover(self, error: PosewireError) -> None:
+        """Do what `recovery` knows against a loss, and against what that meets; raises what nothing helped against."""
+        for _ in range(_MOST_RECOVERIES):
+            self.loss = None
+            helped = await self.recovery.handle_error(error)
+            # A lane that was opened may be lost again by now: that is the next loss.
+            if self.ready.is_set() or (helped and await self._reconnect(error)):
+                return
+            met = self.loss
+            if met is None or (met is error and not helped):
+                break
+            if not helped and isinstance(met, ConnectionError):
+                raise met  # the attempts are used up
+            error = met
+        raise self.loss or error
+
+    async def _reconnect(self, error: PosewireError) -> bool:
         """Try to come back; when that fails, `loss` says why."""
         attempts = self._config.reconnect_attempts
         delays = backoff(
@@ -132,12 +168,18 @@ class PoolSupervisor:
             rng=self._rng,
         )
         failure: PosewireError = error
+        self._probe.lost()
         for attempt in range(1, attempts + 1):
-            await asyncio.sleep(next(delays))
+            reachable = await self._probe.wait(next(delays), round_trip=self._round_trip())
             try:
+                if not reachable and attempt < attempts:
+                    # To dial now is to wait for TCP, which asks again after a second, two, four.
+                    raise ConnectionError(f"{self.url} does not answer")
                 await self.open()
-            except ConnectionError as exc:
+            except (ConnectionError, ResourceLimitError) as exc:
                 self.errors += 1
+                if isinstance(self.loss, AuthError):
+                    return False  # the server said goodbye for good meanwhile
                 logger.info("attempt %d of %d failed: %s", attempt, attempts, exc)
                 failure = ConnectionError(f"gave up after {attempt} attempts to come back: {exc}")
             except PosewireError as exc:
@@ -149,9 +191,9 @@ class PoolSupervisor:
         return False
 
     async def _open_with_token(self, source: TokenSource) -> Lane:
-        lane = self._new_lane()
+        lane, token = self._new_lane(), await self._token(source)
         try:
-            await lane.open(await self._token(source), self._session_id)
+            await lane.open(token, self._session_id)
         except AuthError:
             if not source.renewable:
                 raise
@@ -169,4 +211,4 @@ class PoolSupervisor:
             raise ConnectionError(f"the token provider gave no token within {seconds:g} s") from None
 
     def _new_lane(self) -> Lane:
-        return Lane(self.url, self._config, on_frame=self._on_frame, on_event=self._on_event)
+        return Lane(self.url, self._config, on_frame=self._on_frame, on_event=self._on_event, on_credit=self._on_credit)

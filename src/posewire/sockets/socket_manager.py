@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import weakref
@@ -14,44 +15,34 @@ import msgspec
 
 from posewire import clock
 from posewire.config import Config, load_config
-from posewire.errors import AuthError, ConnectionError, PosewireError, ProtocolError, RoomError
+from posewire.errors import AuthError, ConnectionError, PosewireError, RoomError
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.protocol import (
     EVENT_STREAM,
     Delivery,
-    Header,
     Kind,
     PacketWriter,
     PoseProtocol,
     Precision,
     SealKey,
     control,
-    unpack_header,
 )
+from posewire.recovery import ErrorRecoveryChain
+from posewire.sockets.connection_status import ConnectionStatus
 from posewire.sockets.event_dispatcher import Event, EventDispatcher, Handler
+from posewire.sockets.event_outbox import EventOutbox
 from posewire.sockets.heartbeat import Heartbeat
-from posewire.sockets.lane import Reply
+from posewire.sockets.inbound import Inbound, PacketHandler, reason_of
+from posewire.sockets.lane import Lane, Reply
 from posewire.sockets.pool_supervisor import PoolSupervisor
+from posewire.sockets.resumption import Resumption
+from posewire.sockets.token_refresher import TokenRefresher
 from posewire.sockets.token_source import TokenProvider, TokenSource
 
 logger = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 _H = TypeVar("_H", bound=Handler)
-PacketHandler = Callable[[Header, bytes], None]
-
-
-class ConnectionStatus(msgspec.Struct, frozen=True, kw_only=True):
-    """A look at a connection."""
-
-    connected: bool = False
-    last_heartbeat: float = 0.0
-    """When the server last answered a heartbeat, on the scale of ``time.time()``; 0 never."""
-    reconnect_count: int = 0
-    error_count: int = 0
-    connection_id: str = ""
-    round_trip: float = 0.0
-    """Seconds the last heartbeat took."""
 
 
 class SocketManager:
@@ -94,27 +85,37 @@ class SocketManager:
         self.room_id: str | None = None
         self.epoch = 0
         """Grows with each room entered: what the server knew of our streams is void."""
+        self.restorers: list[Callable[[control.Welcome], Awaitable[None]]] = []
+        """Awaited in order on every connection after the first, with the server's welcome, before anything is sent."""
+        self.on_credit: Callable[[], None] = lambda: None
+        """Called, from the reading task, when more can be sent on the connection."""
         self.drops: Counter[str] = Counter()
-        """Packets that came and were not taken, by reason."""
-        self.restorers: list[Callable[[], Awaitable[None]]] = []
-        """Awaited in order after every reconnect, before anything is sent again."""
-        self._dispatcher = EventDispatcher()
-        self._packet_handlers: dict[Kind, PacketHandler] = {}
-        self._server_handlers: dict[str, Callable[[Any], None]] = {control.BYE: self._bye}
+        """Packets that came and were not taken, and events that no handler saw, by reason."""
+        self._dispatcher = EventDispatcher(self.drops)
+        self._resumption = Resumption(self._tell)
+        self._inbound = Inbound(self._resumption, self.dispatch, self.drops)
+        self.on_server_event(control.BYE, self._bye)
         self._pool = PoolSupervisor(
             self.url,
             self.config.socket,
-            on_frame=self._frame,
-            on_event=self._server_event,
+            on_frame=self._inbound.frame,
+            on_event=self._inbound.event,
+            on_credit=lambda: self.on_credit(),
             greet=self._greet,
             notify=lambda name, data: self.dispatch(Event(name=name, data=data)),
+            round_trip=lambda: self._heartbeat.round_trip,
             rng=random.Random() if rng is None else rng,  # noqa: S311  # jitter, not a secret
         )
-        self._pool.source = self._token_source(token, credentials)
+        if token is not None or credentials is not None:
+            self._pool.source = TokenSource.configured(self.config.socket, token=token, credentials=credentials)
         self._heartbeat = Heartbeat(
             ask=lambda: self.request(control.Heartbeat(), int),
             interval=self.config.socket.heartbeat_interval / 1000,
-            missed=self._heartbeat_missed,
+            missed=self._pool.drop,
+        )
+        self.outbox = EventOutbox(self._pool.usable)
+        self._refresher = TokenRefresher(
+            lambda: self._pool.source, lambda token: self.request(control.RefreshToken(token=token), float)
         )
         self._connecting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
@@ -139,8 +140,7 @@ class SocketManager:
             AuthError: Something is missing, or the server says no.
             ConnectionError: The login route cannot be reached.
         """
-        source = self._token_source(None, credentials)
-        assert source is not None
+        source = TokenSource.configured(self.config.socket, credentials=credentials)
         await source.get()
         self._pool.source = source
         return True
@@ -185,11 +185,19 @@ class SocketManager:
     async def hang_up(self) -> None:
         """Close the connection that `dial` made."""
         self.instances.discard(self)
-        await self._pool.close()
+        try:
+            await self._pool.close()
+        finally:
+            self.outbox.fail(ConnectionError("the session ended before the server confirmed"))
 
     def loops(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
         """Return what must run while connected, by name: exactly one owner runs each."""
-        return {"supervisor": self._pool.run, "heartbeat": self._heartbeat.run, "handlers": self._dispatcher.run}
+        return {
+            "supervisor": self._pool.run,
+            "heartbeat": self._heartbeat.run,
+            "tokens": self._refresher.run,
+            "handlers": self._dispatcher.run,
+        }
 
     # State -----------------------------------------------------------------------------------------------------------
 
@@ -197,6 +205,11 @@ class SocketManager:
     def connected(self) -> bool:
         """Whether requests and packets can go out now."""
         return self._pool.connected
+
+    @property
+    def lane(self) -> Lane | None:
+        """The connection that packets go out on now; None while there is none."""
+        return self._pool.lane if self.connected else None
 
     @property
     def status(self) -> ConnectionStatus:
@@ -209,6 +222,11 @@ class SocketManager:
             connection_id=self._pool.lane.id if self._pool.lane is not None else "",
             round_trip=self._heartbeat.round_trip,
         )
+
+    @property
+    def recovery(self) -> ErrorRecoveryChain:
+        """What is done against a lost connection; strategies may be added."""
+        return self._pool.recovery
 
     @property
     def clock(self) -> clock.ServerClock:
@@ -234,10 +252,7 @@ class SocketManager:
     @overload
     def on(self, event: str, handler: None = None) -> Callable[[_H], _H]: ...
     def on(self, event: str, handler: Handler | None = None) -> Any:
-        """Call ``handler(Event)``, sync or async, on every ``event``; without a handler, a decorator.
-
-        Names: the application's, and ours: ``connect``, ``disconnect``, ``reconnect``, ``bye``, ``room``.
-        """
+        """Call ``handler(Event)``, sync or async, on each ``event``; without it, a decorator. `Event` has our names."""
         return self._dispatcher.on(event, handler)
 
     def dispatch(self, event: Event) -> None:
@@ -246,11 +261,11 @@ class SocketManager:
 
     def on_packet(self, kind: Kind, handler: PacketHandler) -> None:
         """Call ``handler(header, packet)`` for packets of ``kind``, in order, from the reading task."""
-        self._packet_handlers[kind] = handler
+        self._inbound.packet_handlers[kind] = handler
 
     def on_server_event(self, name: str, handler: Callable[[Any], None]) -> None:
         """Call ``handler(data)`` on the server's own events, from the reading task, before those of `on`."""
-        self._server_handlers[name] = handler
+        self._inbound.event_handlers[name] = handler
 
     async def request(self, message: msgspec.Struct, answer: type[_T]) -> _T:
         """Ask the server and wait for its answer, at most ``request_timeout``. Cancelling is safe.
@@ -264,7 +279,9 @@ class SocketManager:
         return control.from_plain(result, answer, what=f"answer to {name!r}")
 
     async def emit(self, event: str, data: Any = None, room: str | None = None) -> bool:
-        """Send an event to the other members of the room, and wait until the server has it. Cancelling is safe.
+        """Send an event to the other members of the room, and wait until the server has it, once and in order.
+
+        A connection that is lost meanwhile is waited for. Cancelling gives up the waiting; the event may still arrive.
 
         Args:
             event: Its name.
@@ -273,7 +290,7 @@ class SocketManager:
 
         Raises:
             AuthError: Not authenticated.
-            ConnectionError: No usable connection, or no answer.
+            ConnectionError: No usable connection, or the session was not resumed after a loss.
             RoomError: Not in that room, or not allowed to publish.
             DataValidationError: The name or the data cannot travel.
         """
@@ -281,47 +298,40 @@ class SocketManager:
             raise AuthError("?", "not authenticated; call authenticate first")
         self._total += 1
         try:
-            packet = self.event_packet(event, data, room)
-            await self._pool.usable().request(control.FRAME, packet)
+            reply, _ = await self.submit_event(event, data, room)
+            await reply
         except PosewireError:
             self._failed += 1
             raise
         return True
 
-    def event_packet(self, event: str, data: Any, room: str | None = None) -> bytes:
-        """Return the packet of an event.
-
-        Raises:
-            RoomError: Not in a room, or in another.
-            DataValidationError: The name or the data cannot travel.
-        """
-        if self.room_id is None or room not in (None, self.room_id):
-            raise RoomError(room or "?", f"not in this room; {self.user_id or 'we'} is in {self.room_id or 'none'}")
-        body = self.protocol.encode_event(event, data)
-        captured_us = self.captured_us(clock.now())
-        return self.writer.write(
-            Kind.EVENT, Delivery.RELIABLE, EVENT_STREAM, version=2, captured_us=captured_us, body=body
-        )
-
     def captured_us(self, timestamp: float) -> int:
         """Return a local time as the header wants it: microseconds on the server's clock."""
         return max(0, round(self.clock.to_server(timestamp) * 1e6))
 
-    async def send_packet(self, packet: bytes) -> None:
-        """Hand a packet to the connection; the server does not acknowledge it.
+    async def submit_event(
+        self, event: str, data: Any, room: str | None = None, *, own: bool = False
+    ) -> tuple[Reply, int]:
+        """Hand an event to the connection, and to the next ones until the server has it, which is not waited for.
+
+        Returns:
+            A future that gets the server's answer, and the bytes of the packet.
 
         Raises:
-            ConnectionError: Not connected.
+            PosewireError: As `emit`.
         """
-        await self._pool.usable().send(packet)
 
-    async def submit_packet(self, packet: bytes) -> Reply:
-        """Hand a packet to the connection; the future gets the server's acknowledgement or error.
+        def write() -> bytes:
+            self._check_room(room)
+            if not self.connected:  # or greeted: the server does not know yet whose packets these are
+                raise ConnectionError(f"not connected to {self.url}")
+            return self.writer.write(
+                Kind.EVENT, Delivery.RELIABLE, EVENT_STREAM, version=2, captured_us=captured_us, body=body
+            )
 
-        Raises:
-            ConnectionError: Not connected.
-        """
-        return await self._pool.usable().submit(control.FRAME, packet)
+        self._check_room(room)  # before whether we are connected
+        body, captured_us = self.protocol.encode_event(event, data, own=own), self.captured_us(clock.now())
+        return await self.outbox.submit(write, lambda: self.epoch)
 
     async def writable(self) -> None:
         """Wait until there is a connection. Cancelling is safe."""
@@ -344,25 +354,38 @@ class SocketManager:
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
-    def _token_source(
-        self, token: str | TokenProvider | None, credentials: Mapping[str, str] | None
-    ) -> TokenSource | None:
-        if token is None and credentials is None:
-            return None
-        timeout = self.config.socket.request_timeout / 1000
-        return TokenSource(self.url, token=token, credentials=credentials, timeout=timeout)
-
     async def _greet(self) -> None:
-        """What each new connection begins with: who we are, what time it is, what there was before."""
-        self.welcome = await self.request(control.Hello(), control.Welcome)
-        await self._heartbeat.sync_clock(self.config.socket.clock_exchanges)
-        for restore in self.restorers:
-            await restore()
+        """What each new connection begins with: who we are, whether we are still there, what time it is."""
+        before, hello = self.welcome, self._resumption.hello(self.writer.member)
+        welcome = await self.request(hello, control.Welcome)
+        if before is not None and before.user_id != welcome.user_id:
+            raise AuthError(welcome.user_id, f"this session is that of {before.user_id!r}")
+        self._pool.usable().credited = welcome.acknowledges
+        self._refresher.expires_in(welcome.expires_in)
+        self._resumption.welcomed(welcome)
+        if not welcome.resumed:
+            self._pool.gap = self._pool.gap or welcome.reason or "it is a new one"
+            self.outbox.fail(ConnectionError(f"not known whether the event arrived; not resumed: {self._pool.gap}"))
+            await self._heartbeat.sync_clock(self.config.socket.clock_exchanges)
+        elif self._pool.gap:  # this resumes what began in a greeting that failed; our seat was gone all the same
+            welcome = msgspec.structs.replace(welcome, resumed=False, reason=self._pool.gap)
+        self.welcome = welcome
+        for restore in self.restorers if before is not None else ():
+            await restore(welcome)
+        if welcome.resumed:
+            await self.outbox.resumed(welcome.received, self.epoch)
+            self.protocol.restart()
 
-    async def _heartbeat_missed(self) -> None:
-        self._failed += 1
-        if self._pool.lane is not None:
-            await self._pool.lane.close()  # the supervisor opens another
+    def _check_room(self, room: str | None) -> None:
+        if self.room_id is None or room not in (None, self.room_id):
+            raise RoomError(room or "?", f"not in this room; {self.user_id or 'we'} is in {self.room_id or 'none'}")
+
+    def _tell(self, name: str, data: Any) -> None:
+        with contextlib.suppress(ConnectionError):  # going: the next one will be told
+            self._pool.usable().tell(name, data)
+
+    def _bye(self, data: Any) -> None:
+        self._pool.loss = reason_of(data, self.user_id)
 
     async def _run(self) -> None:
         """What the manager's own task does when no session runs its loops."""
@@ -371,30 +394,5 @@ class SocketManager:
             async with asyncio.TaskGroup() as group:
                 for name, loop in self.loops().items():
                     group.create_task(loop(), name=f"posewire.{name}")
-        except* PosewireError as failures:
+        except ExceptionGroup as failures:  # not `except*`: on 3.11.2 it puts what it raises into a group
             raise failures.exceptions[0] from None
-
-    def _frame(self, packet: bytes) -> None:
-        try:
-            header = unpack_header(packet)
-        except ProtocolError as exc:
-            self.drops[exc.reason] += 1
-            logger.debug("dropped a packet: %s", exc)
-            return
-        if (handler := self._packet_handlers.get(header.kind)) is not None:
-            handler(header, packet)
-
-    def _server_event(self, name: str, data: Any) -> None:
-        if (handler := self._server_handlers.get(name)) is not None:
-            handler(data)
-        self.dispatch(Event(name=name, data=data))
-
-    def _bye(self, data: Any) -> None:
-        try:
-            bye = control.from_plain(data, control.Bye, what="bye")
-        except PosewireError:
-            bye = control.Bye(reason="no reason given")
-        if bye.retry:
-            self._pool.loss = ConnectionError(f"the server said goodbye: {bye.reason}")
-        else:
-            self._pool.loss = AuthError(self.user_id, bye.reason)

@@ -3,8 +3,8 @@
 The one file on the client's side that reaches names the libraries keep to themselves: `_engineio_client_class`,
 `_trigger_event`, `_read_loop_websocket`, `_receive_packet`, `_reset`. The test of this file fails when they change.
 
-Packets take a short way both ways: they are handed over as they are read, before engine.io and Socket.IO unpack them,
-and written to the WebSocket when they are sent, past engine.io's queue. All else goes the way of the libraries.
+Packets take a short way in: they are handed over in the transport's own callback (see `frame_queue.py`), before
+engine.io and Socket.IO unpack them. All else goes the way of the libraries, in order.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from engineio import packet as eio_packet
 
 from posewire.errors import ProtocolError
 from posewire.lifetime import failure_of
-from posewire.protocol import unwrap_frame, wrap_frame
+from posewire.protocol import unwrap_ack, unwrap_frame
+from posewire.protocol.control import Ack
+from posewire.sockets.frame_queue import read_from_callback, set_take
 
 logger = logging.getLogger(__name__)
 # The libraries log every packet at INFO and every goodbye as a warning; whoever wants that sets this logger's level.
@@ -30,7 +32,7 @@ _library_logger = logging.getLogger("posewire.socketio")
 _library_logger.setLevel(logging.ERROR)
 
 
-class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
+class Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
     """engine.io's client with named, owned tasks, and without a task for each message."""
 
     def __init__(self, **options: Any) -> None:
@@ -38,10 +40,12 @@ class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
         self.tasks: set[asyncio.Task[Any]] = set()
         self.damaged = 0
         self.on_frame: Callable[[bytes], None] | None = None
+        self.on_ack: Callable[[Ack], None] | None = None
 
     def start_background_task(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
     ) -> asyncio.Task[Any]:
+        """Start the library's reading or writing as a task with a name, kept until it ends."""
         task = asyncio.get_running_loop().create_task(
             target(*args, **kwargs), name=f"posewire.lane{target.__name__.replace('_websocket', '')}"
         )
@@ -53,6 +57,11 @@ class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
         self.tasks.discard(task)
         if (error := failure_of(task)) is not None:
             logger.error("%s failed", task.get_name(), exc_info=error)
+
+    def forget(self) -> None:
+        """Leave the library's list of the connected, which would keep a client alive that was cut, with its session."""
+        if self in base_client.connected_clients:
+            base_client.connected_clients.remove(self)
 
     async def _trigger_event(self, event: str, *args: Any, **kwargs: Any) -> Any:
         if event != "message":
@@ -84,47 +93,58 @@ class _Engine(engineio.AsyncClient):  # type: ignore[misc]  # untyped library
             await self.write_loop_task
         if self.state == "connected":
             await self._trigger_event("disconnect", self.reason.TRANSPORT_ERROR, run_async=False)
-            if self in base_client.connected_clients:
-                base_client.connected_clients.remove(self)
+            self.forget()
             await self._reset()
 
     async def _read(self) -> None:
         # The library's loop makes a task for every message (`wait_for`) to notice a silent server; our heartbeat does.
-        while self.state == "connected" and self.write_loop_task:
-            try:
-                data = (await self.ws.receive()).data
-            except (aiohttp.ClientError, OSError, RuntimeError) as exc:
-                logger.info("reading ended: %s", exc)
-                break
-            if not isinstance(data, str | bytes):
-                break  # a close frame, or an error
-            packet = unwrap_frame(data) if isinstance(data, bytes) and self.on_frame is not None else None
-            if packet is not None and self.on_frame is not None:
-                self.on_frame(packet)
-                continue
-            try:
-                await self._receive_packet(eio_packet.Packet(encoded_packet=data))
-            except (ValueError, IndexError) as exc:
-                logger.warning("dropped a damaged message from the server: %s", exc)
-                self.damaged += 1
+        set_take(self.ws, self._take)
+        try:
+            while self.state == "connected" and self.write_loop_task:
+                try:
+                    message = await self.ws.receive()
+                except (aiohttp.ClientError, OSError, RuntimeError) as exc:
+                    logger.info("reading ended: %s", exc)
+                    break
+                data = message.data
+                if isinstance(data, Exception) and not isinstance(data, aiohttp.WebSocketError):
+                    raise data  # a bug of ours, in the transport's callback
+                if not isinstance(data, str | bytes):
+                    break  # a close frame, or damage
+                if isinstance(data, str) or not self._take(data):
+                    await self._receive(data)
+        finally:
+            set_take(self.ws, None)
+
+    def _take(self, message: bytes) -> bool:
+        """Hand a packet or an acknowledgement over; any other message is left to the libraries."""
+        if self.on_frame is not None and (packet := unwrap_frame(message)) is not None:
+            self.on_frame(packet)
+        elif self.on_ack is not None and (ack := unwrap_ack(message)) is not None:
+            self.on_ack(ack)
+        else:
+            return False
+        return True
+
+    async def _receive(self, data: str | bytes) -> None:
+        try:
+            await self._receive_packet(eio_packet.Packet(encoded_packet=data))
+        except (ValueError, IndexError) as exc:
+            logger.warning("dropped a damaged message from the server: %s", exc)
+            self.damaged += 1
 
 
 class SocketIOClient(socketio.AsyncClient):  # type: ignore[misc]  # untyped library
     """A Socket.IO client that leaves reconnecting, signals and logging to us."""
 
-    eio: _Engine
+    eio: Engine
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
             reconnection=False, handle_sigint=False, logger=_library_logger, engineio_logger=_library_logger, **options
         )
+        if (session := options.get("http_session")) is not None:
+            read_from_callback(session)
 
-    async def send_frame(self, packet: bytes) -> None:
-        """Write a packet to the WebSocket; waits while the transport's buffer is over its mark.
-
-        Cancelling is safe: the packet was written whole, or not at all.
-        """
-        await self.eio.ws.send_bytes(wrap_frame(packet))
-
-    def _engineio_client_class(self) -> type[_Engine]:
-        return _Engine
+    def _engineio_client_class(self) -> type[Engine]:
+        return Engine

@@ -6,7 +6,10 @@ import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from posewire.errors import AuthError
+import aiohttp
+
+from posewire.config import ConnectionConfig
+from posewire.errors import AuthError, ConnectionError
 from posewire.sockets.login import login
 
 TokenProvider = Callable[[], Awaitable[str]]
@@ -20,6 +23,7 @@ class TokenSource:
         token: The token, or an async function that returns a fresh one.
         credentials: ``{"username": …, "password": …}`` or ``{"token": …}``.
         timeout: Seconds a login may take.
+        ca_file: Whom to trust with ``https``; None is this machine's authorities.
 
     Raises:
         AuthError: Nothing to authenticate with, or half of it.
@@ -32,6 +36,7 @@ class TokenSource:
         token: str | TokenProvider | None = None,
         credentials: Mapping[str, str] | None = None,
         timeout: float = 5.0,
+        ca_file: str | None = None,
     ) -> None:
         if credentials is not None and not isinstance(credentials, Mapping):
             raise AuthError("?", "credentials: expected {'username': …, 'password': …}")
@@ -40,6 +45,7 @@ class TokenSource:
             credentials = None
         self._url = url
         self._timeout = timeout
+        self._ca_file = ca_file
         self._ready = token if isinstance(token, str) else None
         self._provider = token if callable(token) else None
         self._username = str((credentials or {}).get("username") or "")
@@ -48,6 +54,22 @@ class TokenSource:
             raise AuthError("?", "the token is empty; expected a JWT or an async function that returns one")
         if token is None and not (self._username and self._password):
             raise AuthError(self._username or "?", "missing credentials; expected a token, or username and password")
+
+    @classmethod
+    def configured(
+        cls,
+        config: ConnectionConfig,
+        *,
+        token: str | TokenProvider | None = None,
+        credentials: Mapping[str, str] | None = None,
+    ) -> TokenSource:
+        """Return a source that logs in where, and as, the settings say.
+
+        Raises:
+            AuthError: Nothing to authenticate with, or half of it.
+        """
+        timeout = config.request_timeout / 1000
+        return cls(config.url, token=token, credentials=credentials, timeout=timeout, ca_file=config.ca_file)
 
     @property
     def renewable(self) -> bool:
@@ -65,12 +87,17 @@ class TokenSource:
             ConnectionError: The login route cannot be reached.
         """
         if self._provider is not None:
-            given: Any = self._provider()
-            token = await given if inspect.isawaitable(given) else given
+            try:
+                given: Any = self._provider()
+                token = await given if inspect.isawaitable(given) else given
+            except (OSError, aiohttp.ClientError) as exc:
+                raise ConnectionError(f"the token provider failed: {exc!r}") from exc
             if not isinstance(token, str) or not token:
                 raise AuthError("?", f"the token provider returned {type(token).__name__}; expected a JWT")
             return token
         if self._password and (fresh or self._ready is None):
-            self._ready = await login(self._url, self._username, self._password, timeout=self._timeout)
+            self._ready = await login(
+                self._url, self._username, self._password, timeout=self._timeout, ca_file=self._ca_file
+            )
         assert self._ready is not None
         return self._ready

@@ -109,12 +109,12 @@ async def test_a_keyframe_event_that_makes_no_sense_is_survived(
     async with linked() as link:
         assert await link.send(10) == "KLLLALLLAL"
         for data in (None, {}, {"stream": "1"}, {"stream": None}, [1]):
-            link.publisher.socket._server_event(control.KEYFRAME, data)
+            link.publisher.socket._inbound.event(control.KEYFRAME, data)
         assert len([1 for record in caplog.records if "not understood" in record.message]) == 5
         for stream in (-1, 0, 2, 255, 2**40):
-            link.publisher.socket._server_event(control.KEYFRAME, {"stream": stream})
+            link.publisher.socket._inbound.event(control.KEYFRAME, {"stream": stream})
         assert await link.send(1) == "L"
-        link.publisher.socket._server_event(control.KEYFRAME, {"stream": 1, "added_later": True})
+        link.publisher.socket._inbound.event(control.KEYFRAME, {"stream": 1, "added_later": True})
         assert await link.send(2) == "KL"
 
 

@@ -128,7 +128,7 @@ async def test_in_real_time_and_as_fast_as_it_goes() -> None:
             posewire.connect(server.url, token=tokens[1], room="studio", config=config) as bob,
         ):
             frames = bob.frames()
-            take = bob.socket._packet_handlers[Kind.POSE]
+            take = bob.socket._inbound.packet_handlers[Kind.POSE]
             seen = lost = 0
 
             def door(header: Header, packet: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import re
 import signal
@@ -20,6 +21,7 @@ from click.testing import CliRunner, Result
 import posewire
 from posewire.cli.app import cli
 from posewire.cli.local_state import local_token, state_dir, users_file, with_local_secret
+from posewire.cli.running import run, running_loop
 from posewire.server import TokenAuthority, UserStore
 
 COMMANDS = ["demo", "serve", "send", "watch", "token", "user", "bench"]
@@ -48,6 +50,9 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )
 
 
+LOOPS = ["asyncio", *(["uvloop"] if importlib.util.find_spec("uvloop") else [])]
+
+
 @pytest.fixture
 def url() -> Iterator[str]:
     """A server in a process of its own."""
@@ -56,6 +61,7 @@ def url() -> Iterator[str]:
     line = server.stderr.readline()
     found = re.search(r"http://\S+\d", line)
     assert found, line
+    assert f"Event loop: {os.environ.get('POSEWIRE_LOOP', LOOPS[-1])}." in line
     yield found[0]
     server.terminate()
     _, err = server.communicate(timeout=20)
@@ -291,8 +297,54 @@ def test_a_setting_that_is_wrong_is_said_by_every_command(own_home: Path) -> Non
         assert "sender.queue_size=0" in str(result.exception)
 
 
+@pytest.fixture(params=LOOPS)
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, own_home: Path) -> str:
+    """Each event loop in turn, for every command that is started."""
+    monkeypatch.setenv("POSEWIRE_LOOP", request.param)
+    return str(request.param)
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_signals_end_a_server_that_says_goodbye(loop: str, number: signal.Signals, code: int) -> None:
+    server = start("serve", "--port", "0")
+    assert server.stderr is not None
+    line = server.stderr.readline()
+    assert f"Event loop: {loop}." in line
+    url = line.removeprefix("Listening on ").split(". ")[0]
+    watch = start("watch", "--room", "r", "--url", url, "--json")
+    send = start("send", "synthetic", "--room", "r", "--url", url, "--seconds", "0.3")
+    assert send.wait(timeout=20) == 0
+    send.communicate()
+    server.send_signal(number)
+    _, err = server.communicate(timeout=20)
+    assert server.returncode == code
+    assert "Traceback" not in err
+    assert "Stopping: members are told." in err
+    watch.terminate()
+    watch.communicate(timeout=20)
+
+
+def test_an_event_loop_that_is_not_there_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POSEWIRE_LOOP", "trio")
+    result = invoke("serve", "--port", "0")
+    assert isinstance(result.exception, posewire.ConfigurationError)
+    assert "POSEWIRE_LOOP=trio" in str(result.exception)
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    monkeypatch.setenv("POSEWIRE_LOOP", "uvloop")
+    with pytest.raises(posewire.ConfigurationError, match=r"posewire\[speed\]"):
+        run(asyncio.sleep(0))
+    names: list[str] = []
+
+    async def name() -> None:
+        names.append(running_loop())
+
+    monkeypatch.delenv("POSEWIRE_LOOP")
+    run(name())
+    assert names == ["asyncio"], "without uvloop nothing need be set"
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_signals_end_a_sender_without_a_traceback(url: str, number: signal.Signals, code: int) -> None:
+def test_signals_end_a_sender_without_a_traceback(loop: str, url: str, number: signal.Signals, code: int) -> None:
     send = start("send", "synthetic", "--room", "r", "--url", url, "--json")
     watch = start("watch", "--room", "r", "--url", url)
     assert watch.stdout is not None

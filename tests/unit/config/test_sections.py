@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from posewire.config import (
+    AdmissionConfig,
     Config,
     ConnectionConfig,
     MediaConfig,
@@ -34,11 +35,13 @@ SECTIONS: list[type[Section]] = [
     ReceiverConfig,
     MonitorConfig,
     ServerConfig,
+    AdmissionConfig,
 ]
 IDS = [cls.NAME for cls in SECTIONS]
 
 # Section, key, least value, greatest value (None: no end), and the nearest values that are refused.
 MS = (1, 3_600_000, 0, 3_600_001)
+RATE = (0.01, 1e12, 0.001, 1e13)
 RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (ConnectionConfig, "reconnect_attempts", 0, 1_000_000, -1, 1_000_001),
     (ConnectionConfig, "reconnect_delay", *MS),
@@ -51,10 +54,21 @@ RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (ConnectionConfig, "ping_interval", 5e-324, 86_400, 0, 86_400.1),
     (ConnectionConfig, "clock_exchanges", 1, 100, 0, 101),
     (SecurityConfig, "token_expiry", 1, 31_536_000, 0, 31_536_001),
+    (SecurityConfig, "token_max_lifetime", 1, 31_536_000, 0, 31_536_001),
+    (SecurityConfig, "clock_leeway", 0, 60_000, -1, 60_001),
+    (SecurityConfig, "login_burst", 1, 1_000_000, 0, 1_000_001),
+    (SecurityConfig, "login_interval", *MS),
+    (SecurityConfig, "login_name_burst", 1, 1_000_000, 0, 1_000_001),
+    (SecurityConfig, "login_name_interval", *MS),
+    (SecurityConfig, "login_stranger_burst", 1, 1_000_000, 0, 1_000_001),
+    (SecurityConfig, "login_stranger_interval", *MS),
     (SecurityConfig, "compression_level", 0, 9, -1, 10),
     (SecurityConfig, "max_message_age", *MS),
+    (SecurityConfig, "key_grace", *MS),
     (RoomConfig, "max_clients", 1, 10_000, 0, 10_001),
     (RoomConfig, "max_rooms", 1, 1_000_000, 0, 1_000_001),
+    (RoomConfig, "timeout", 5e-324, 31_536_000, 0, 31_536_001),
+    (RoomConfig, "kick_ban", 0, 1e9, -1, 2e9),
     (SenderConfig, "queue_size", 1, 100_000, 0, 100_001),
     (SenderConfig, "precision_xy", -8, 20, -9, 21),
     (SenderConfig, "precision_z", -8, 20, -9, 21),
@@ -71,8 +85,26 @@ RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (MonitorConfig, "sample_interval", *MS),
     (ServerConfig, "port", 0, 65_535, -1, 65_536),
     (ServerConfig, "max_connections", 1, 1_000_000, 0, 1_000_001),
-    (ServerConfig, "recipient_queue", 1, 100_000, 0, 100_001),
+    (ServerConfig, "recipient_limit", 1024, 1 << 30, 1023, (1 << 30) + 1),
+    (ServerConfig, "recipient_timeout", *MS),
+    (ServerConfig, "resume_grace", 0, 3_600_000, -1, 3_600_001),
+    (ServerConfig, "audio_max_age", *MS),
     (ServerConfig, "drain_timeout", *MS),
+    (AdmissionConfig, "member_frames", *RATE),
+    (AdmissionConfig, "member_bytes", *RATE),
+    (AdmissionConfig, "member_requests", *RATE),
+    (AdmissionConfig, "member_connects", *RATE),
+    (AdmissionConfig, "member_rooms", *RATE),
+    (AdmissionConfig, "address_frames", *RATE),
+    (AdmissionConfig, "address_bytes", *RATE),
+    (AdmissionConfig, "address_requests", *RATE),
+    (AdmissionConfig, "address_connects", *RATE),
+    (AdmissionConfig, "address_connections", 1, 1_000_000, 0, 1_000_001),
+    (AdmissionConfig, "address_rooms", *RATE),
+    (AdmissionConfig, "loopback_factor", 1, 1e6, 0.9, 1e7),
+    (AdmissionConfig, "burst", 0.1, 3600, 0.05, 3601),
+    (AdmissionConfig, "patience", 0.1, 3600, 0.05, 3601),
+    (AdmissionConfig, "strangers", 1, 100_000, 0, 100_001),
 ]
 
 
@@ -122,6 +154,21 @@ def test_a_secret_is_32_bytes_or_more() -> None:
         SecurityConfig(secret_key="x" * 31)
     with pytest.raises(ConfigurationError):
         SecurityConfig(secret_key="")
+
+
+def test_a_certificate_needs_its_key() -> None:
+    assert ServerConfig(tls_cert="a.pem", tls_key="b.pem").tls_key == "b.pem"
+    with pytest.raises(ConfigurationError, match=r"server\.tls_key=None.*expected both"):
+        ServerConfig(tls_cert="a.pem")
+    with pytest.raises(ConfigurationError, match=r"server\.tls_cert=None.*expected both"):
+        ServerConfig(tls_key="b.pem")
+
+
+@pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://a@b", "*", "null", ""])
+def test_an_origin_has_a_scheme_and_no_path(origin: str) -> None:
+    assert ServerConfig(allowed_origins=["https://example.org", "http://[::1]:8080"]).allowed_origins
+    with pytest.raises(ConfigurationError, match=r"server\.allowed_origins"):
+        ServerConfig(allowed_origins=[origin])
 
 
 @pytest.mark.parametrize("cls", SECTIONS, ids=IDS)

@@ -304,3 +304,49 @@ def test_frames_that_are_gone_are_let_go_of(delivery: Delivery, taking: bool) ->
             queue.take(0.0)
         most = max(most, len(alive))
     assert most <= 4 * queue.capacity + 40
+
+
+def test_looking_at_the_best_leaves_it() -> None:
+    queue = SendQueue(4)
+    low, high = sound(1), sound(9)
+    queue.put(low)
+    queue.put(high)
+    assert [queue.best(0.0), queue.best(0.0), queue.take(0.0), queue.best(0.0)] == [high, high, high, low]
+    assert (len(queue), queue.drops) == (1, {})
+
+
+def test_looking_drops_what_is_too_old() -> None:
+    told: list[tuple[QueueItem, str]] = []
+    queue = SendQueue(4, lambda item, reason: told.append((item, reason)))
+    old, kept = sound(9, expires=1.0), sound(1)
+    queue.put(old)
+    queue.put(kept)
+    assert queue.best(2.0) is kept
+    assert (queue.drops, told, len(queue)) == ({"expired": 1}, [(old, "expired")], 1)
+    queue.drop(kept, "refused")
+    assert queue.best(2.0) is None
+
+
+def test_each_drop_is_told_once_with_its_reason() -> None:
+    told: list[tuple[QueueItem, str]] = []
+    queue = SendQueue(2, lambda item, reason: told.append((item, reason)))
+    replaced, full, refused, cleared = frame(), sound(0), sound(5), frame(timestamp=1.0)
+    for item in (replaced, full, cleared, refused):
+        queue.put(item)
+    queue.drop(refused, "refused")
+    queue.drop(refused, "refused")
+    queue.clear()
+    queue.clear()
+    assert told == [(replaced, "replaced"), (full, "queue_full"), (refused, "refused"), (cleared, "cleared")]
+    assert Counter(reason for _, reason in told) == queue.drops
+    assert not any(item.waiting for item, _ in told)
+
+
+def test_a_dropped_pose_leaves_its_slot() -> None:
+    queue = SendQueue(2)
+    first = frame()
+    queue.put(first)
+    queue.drop(first, "refused")
+    assert queue.put(frame()) is SendOutcome.ACCEPTED
+    queue.drop(first, "refused")
+    assert (len(queue), queue.drops) == (1, {"refused": 1})

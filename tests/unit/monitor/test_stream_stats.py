@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posewire.monitor import StreamFigures, StreamStats
+from posewire.monitor.stream_stats import StreamInterval
 
 
 def observe(stats: StreamStats, *seqs: int, member: int = 0, gap: float = 0.1) -> None:
@@ -139,3 +140,59 @@ def test_a_packet_out_of_a_jump_takes_nothing_off() -> None:
     stats = StreamStats("alice", "pose")
     observe(stats, 0, 200_000, 199_999)
     assert stats.lost == 0
+
+
+def test_an_interval_is_since_the_last_look() -> None:
+    stats = StreamStats("alice", "pose", number=3)
+    assert stats.interval() == StreamInterval(
+        member=0, number=3, seq=0, frames=0, lost=0, age_p50=0, age_p99=0, queueing=0, render_lag=0
+    )
+    for seq, age in ((0, 0.9), (1, 0.9), (4, 0.1)):
+        stats.observe(now=100.0 + seq, age=age, size=1, seq=seq, member=9)
+    first = stats.interval()
+    assert (first.member, first.seq, first.frames, first.lost, first.age_p50) == (9, 4, 3, 2, 0.9)
+    for seq in (5, 6):
+        stats.observe(now=105.0, age=0.2, size=1, seq=seq, member=9)
+    stats.render_lag = 0.5
+    second = stats.interval()
+    assert (second.frames, second.lost, second.age_p50, second.render_lag) == (2, 0, 0.2, 0.5)
+    assert (stats.interval().frames, stats.interval().render_lag) == (0, 0.0)
+
+
+def test_one_that_comes_after_all_makes_no_loss_below_zero() -> None:
+    stats = StreamStats("alice", "pose")
+    observe(stats, 0, 2)
+    assert stats.interval().lost == 1
+    observe(stats, 1)
+    assert stats.interval().lost == 0
+
+
+def test_queueing_is_the_quickest_of_the_last_four_over_the_least() -> None:
+    stats = StreamStats("alice", "pose")
+    assert stats.queueing == 0
+    ages = (0.05, 0.25, 0.25, 0.25)
+    for seq, age in enumerate(ages):
+        stats.observe(now=100.0, age=age, size=1, seq=seq)
+    assert stats.queueing == 0, "one of the last four was quick"
+    stats.observe(now=100.1, age=0.15, size=1, seq=4)
+    assert stats.queueing == pytest.approx(0.1)
+
+
+def test_the_least_age_is_forgotten_in_five_to_ten_seconds() -> None:
+    # A clock that drifts, a route that changed: what is longer for good is no queue.
+    stats = StreamStats("alice", "pose")
+    stats.observe(now=100.0, age=0.05, size=1, seq=0)
+    queueing = {}
+    for tenth in range(1, 130):
+        stats.observe(now=100 + tenth / 10, age=0.15, size=1, seq=tenth)
+        queueing[tenth / 10] = stats.queueing
+    assert queueing[4.9] == pytest.approx(0.1)
+    assert queueing[10.1] == pytest.approx(0)
+
+
+def test_a_wrong_clock_is_no_queue() -> None:
+    stats = StreamStats("alice", "pose")
+    stats.observe(now=100.0, age=-1e6, size=1, seq=0)
+    stats.observe(now=100.1, age=0.1, size=1, seq=1)
+    assert stats.queueing == 0
+    assert stats.interval().frames == 2

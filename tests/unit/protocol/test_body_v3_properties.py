@@ -23,6 +23,8 @@ from posewire.recording import Recording, load_recording
 from posewire.sources.samples import SAMPLES, sample_path
 from tests.unit.strategies import Floats, landmarks, poses
 
+pytestmark = pytest.mark.usefixtures("codec")
+
 Precisions = tuple[Precision, Precision, Precision]
 DEFAULT: Final[Precisions] = (Precision(), Precision(), Precision())
 LARGEST = float(np.finfo(np.float32).max)

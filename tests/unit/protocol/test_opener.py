@@ -24,9 +24,9 @@ from posewire.protocol import (
     unpack_header,
 )
 from posewire.protocol.body_v1 import encode_pose
-from posewire.protocol.control import RoomMember
 from posewire.protocol.opener import _MOST_PEERS
 from posewire.protocol.replay_window import WINDOW
+from posewire.protocol.room_view import RoomMember
 from tests.unit.strategies import damaged
 
 NOW = 1_700_000_000.0
@@ -224,3 +224,38 @@ def test_under_a_room_key_v1_is_checked_inside() -> None:
     assert offer(door, sealed(Seal.AEAD, v1(), version=1), by) == "taken"
     assert offer(door, sealed(Seal.AEAD, v1(now=NOW - 31), version=1, seq=1), by) == "stale"
     assert offer(door, sealed(Seal.AEAD, v1(key=b"x" * 32), version=1, seq=2), by) == "altered"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_packet_can_be_opened_again_and_is_told_from_a_new_one(mode: Seal) -> None:
+    gate, by = opener(mode), member(mode=mode)
+    packets = [sealed(mode, b"body %d" % seq, seq=seq) for seq in range(3)]
+    assert offer(gate, packets[1], by) == "taken"
+    for _ in range(2):
+        found = [gate.reopen(unpack_header(packet), packet, by) for packet in packets]
+        assert [opened[HEADER_BYTES:] for opened, _ in found] == [b"body 0", b"body 1", b"body 2"]
+        assert [new for _, new in found] == [True, False, True]
+    # Nothing was noted: those that are new are taken once, as if nobody had looked.
+    assert [offer(gate, packet, by) for packet in packets] == ["taken", "replayed", "taken"]
+    assert [new for _, new in (gate.reopen(unpack_header(packet), packet, by) for packet in packets)] == [False] * 3
+
+
+@given(data=st.data())
+@pytest.mark.parametrize("mode", MODES)
+def test_damage_is_refused_again_too(mode: Seal, data: st.DataObject) -> None:
+    gate, by, packet = opener(mode), member(mode=mode), sealed(mode)
+    bad = data.draw(damaged(packet).filter(lambda bad: bad != packet))
+    try:
+        header = unpack_header(bad)
+    except ProtocolError:
+        return
+    with pytest.raises(ProtocolError) as refused:
+        gate.reopen(header, bad, by)
+    assert refused.value.reason in ("altered", "unsealed", "no_key", "wrong_key")
+    assert gate._peers == {}, "a stranger is not remembered"
+
+
+def test_who_was_never_heard_is_not_remembered_for_being_looked_at() -> None:
+    gate, packet = opener(Seal.AEAD), sealed(Seal.AEAD)
+    assert gate.reopen(unpack_header(packet), packet, member())[1]
+    assert gate._peers == {}

@@ -16,6 +16,8 @@ from posewire.sources.synthetic import SyntheticMotion
 from tests.unit.protocol.test_body_v3_properties import Stream, within_half_a_step
 from tests.unit.strategies import Floats
 
+pytestmark = pytest.mark.usefixtures("codec")
+
 KEY, ANCHOR, LEAF = FrameType.KEY, FrameType.ANCHOR, FrameType.LEAF
 RAW = 1
 MOTION = SyntheticMotion(seed=1)

@@ -32,6 +32,8 @@ from posewire.protocol import (
 from tests.half_step import assert_within
 from tests.unit.strategies import damaged, poses, unless_refused
 
+pytestmark = pytest.mark.usefixtures("codec")
+
 KEY = b"the key that the members of a room share"
 HEADER = Header(2, Kind.POSE, Delivery.LATEST, FrameType.KEY, 1, 1, 0, 0, 0)
 POSE = PoseData(np.full((33, 4), 0.5, dtype=np.float32), timestamp=3.0)

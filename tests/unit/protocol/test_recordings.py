@@ -32,7 +32,10 @@ NAMES = [
 V1_STEP = 5
 """JSON is slow; one frame in five says as much."""
 
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no folder of recordings at {DATA}")
+pytestmark = [
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"no folder of recordings at {DATA}"),
+    pytest.mark.usefixtures("codec"),
+]
 
 HEADER = Header(2, Kind.POSE, Delivery.LATEST, FrameType.KEY, 1, 1, 0, 0, 0)
 

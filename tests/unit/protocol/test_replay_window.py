@@ -78,3 +78,15 @@ def test_only_the_newest_times_are_kept() -> None:
     assert not window.accept(oldest)
     assert len(window._times) == WINDOW
     assert window.accept(5 * WINDOW)
+
+
+@given(st.lists(near | anywhere, max_size=200), st.lists(near | anywhere, max_size=50))
+def test_is_new_tells_what_accept_would_and_notes_nothing(seqs: list[int], asked: list[int]) -> None:
+    window = ReplayWindow()
+    for seq in seqs:
+        before = (window._newest, window._seen)
+        assert all(window.is_new(each) is window.is_new(each) for each in asked)
+        told = window.is_new(seq)
+        assert (window._newest, window._seen) == before
+        assert window.accept(seq) is told
+        assert not window.is_new(seq)

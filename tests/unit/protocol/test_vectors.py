@@ -25,6 +25,8 @@ from posewire.protocol import (
 )
 from posewire.protocol.header import HEADER_BYTES
 
+pytestmark = pytest.mark.usefixtures("codec")
+
 FOLDER = Path(__file__).parents[2] / "vectors"
 SCRIPT = Path(__file__).parents[3] / "scripts" / "make_vectors.py"
 
@@ -44,7 +46,7 @@ def as_vector(pose: PoseData) -> dict[str, Any]:
 @pytest.mark.parametrize("vector", load("headers")["headers"])
 def test_headers(vector: dict[str, Any]) -> None:
     header = unpack_header(bytes.fromhex(vector["bytes"]))
-    fields = vector["fields"]
+    fields = dict(vector["fields"])
     assert header.captured_us == int(fields.pop("captured_us"))
     for name, value in fields.items():
         found = getattr(header, name)

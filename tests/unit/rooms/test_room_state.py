@@ -1,139 +1,50 @@
-"""The rules of a room, as a state machine with mirrors, and one by one."""
+"""The rules of a room, one by one; all of them together are in test_room_machine.py."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgpack
-import msgspec
 import pytest
-from hypothesis import settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from posewire.errors import PosewireError, ResourceLimitError, RoomError, RoomFullError
+from posewire.errors import ResourceLimitError, RoomError, RoomFullError
 from posewire.limits import MAX_STREAMS
-from posewire.protocol.control import (
+from posewire.protocol.control import from_plain, to_plain
+from posewire.protocol.room_view import (
+    Dropped,
+    GrantsChanged,
     HostChanged,
     Joined,
     Left,
+    Rekeyed,
+    Returned,
     Role,
     RoomSnapshot,
     RoomStatus,
-    RoomUpdate,
-    StreamKind,
     StreamOpened,
-    from_plain,
-    to_plain,
 )
 from posewire.rooms import RoomState
-from posewire.rooms.room_state import Command, Join, Leave, OpenStream
-
-users = st.sampled_from("abcdef")
-
-
-def shared(state: RoomState) -> RoomSnapshot:
-    """What server and mirrors must agree on; ``last_active`` is the server's own business."""
-    return msgspec.structs.replace(state.snapshot(), last_active=0.0)
+from posewire.rooms.command import (
+    Ban,
+    Close,
+    Command,
+    Drop,
+    Join,
+    Kick,
+    Leave,
+    Lock,
+    OpenStream,
+    Rekey,
+    Return,
+    SetGrants,
+    SetRole,
+    SetStatus,
+    Unban,
+)
 
 
 def over_the_wire(message: Any) -> Any:
     return from_plain(msgpack.unpackb(msgpack.packb(to_plain(message))), type(message), what="message")
-
-
-class RoomStateMachine(RuleBasedStateMachine):
-    """A server that is told commands, and mirrors that are told what changed, as clients are."""
-
-    @initialize(capacity=st.integers(1, 5))
-    def create(self, capacity: int) -> None:
-        self.now = 1000.0
-        self.server = RoomState("studio", capacity=capacity, now=self.now)
-        # One from the beginning, which has seen everything.
-        self.mirrors = [RoomState("studio", capacity=capacity, now=self.now)]
-
-    def command(self, command: Command) -> None:
-        self.now += 1
-        before, number = self.server.snapshot(), self.server.version
-        try:
-            changes = self.server.apply(command, now=self.now)
-        except PosewireError:
-            assert self.server.snapshot() == before
-            return
-        assert self.server.version == number + len(changes)
-        for change in changes:
-            number += 1
-            update = over_the_wire(RoomUpdate(room="studio", version=number, change=change))
-            for mirror in self.mirrors:
-                mirror.absorb(update.change)
-                assert mirror.version == update.version
-
-    @rule(user=users, role=st.sampled_from(("host", "member")), publish=st.booleans(), subscribe=st.booleans())
-    def join(self, user: str, role: Role, publish: bool, subscribe: bool) -> None:
-        self.command(Join(user_id=user, role=role, publish=publish, subscribe=subscribe))
-
-    @rule(user=users)
-    def leave(self, user: str) -> None:
-        self.command(Leave(user_id=user))
-
-    @rule(user=users, kind=st.sampled_from(("pose", "audio")), name=st.sampled_from("xy"))
-    def open_stream(self, user: str, kind: StreamKind, name: str) -> None:
-        self.command(OpenStream(user_id=user, kind=kind, name=name))
-
-    @rule()
-    def somebody_takes_a_snapshot(self) -> None:
-        # Bounded, and never the one from the beginning.
-        self.mirrors[4:] = []
-        self.mirrors.insert(1, RoomState.from_snapshot(over_the_wire(self.server.snapshot())))
-
-    @invariant()
-    def no_more_members_than_seats(self) -> None:
-        assert len(self.server.members) <= self.server.capacity
-
-    @invariant()
-    def one_host_while_anybody_is_in(self) -> None:
-        roles = [member.role for member in self.server.members.values()]
-        assert roles.count("host") == bool(roles)
-
-    @invariant()
-    def numbers_are_unique_and_find_their_member(self) -> None:
-        members = self.server.members
-        assert len({member.number for member in members.values()}) == len(members)
-        for user_id, member in members.items():
-            assert member.id == user_id
-            assert 0 < member.number <= 0xFFFF
-            assert self.server.member(member.number) is member
-        assert self.server.member(0) is None
-
-    @invariant()
-    def streams_belong_to_members_who_may_publish(self) -> None:
-        seen = set()
-        for (number, stream_number), stream in self.server.streams.items():
-            owner = self.server.members[stream.user_id]
-            assert owner.publish
-            assert (stream.member, stream.number) == (number, stream_number) == (owner.number, stream.number)
-            assert 0 < stream.number < 256
-            assert self.server.stream_number(stream.user_id, stream.kind, stream.name) == stream.number
-            seen.add((stream.user_id, stream.kind, stream.name))
-        assert len(seen) == len(self.server.streams)
-
-    @invariant()
-    def mirrors_show_what_there_is(self) -> None:
-        for mirror in self.mirrors:
-            assert shared(mirror) == shared(self.server)
-            assert {number: mirror.member(number) for number in range(1, 40)} == {
-                number: self.server.member(number) for number in range(1, 40)
-            }
-
-    @invariant()
-    def its_status_is_true(self) -> None:
-        status = self.server.status()
-        assert status.member_count == len(self.server.members)
-        assert (status.room_id, status.created_time) == ("studio", 1000.0)
-        assert 1000.0 <= status.last_active <= self.now
-
-
-TestRoomStateAndMirrors = RoomStateMachine.TestCase
-TestRoomStateAndMirrors.settings = settings(max_examples=80, stateful_step_count=40)
 
 
 def room(*user_ids: str, capacity: int = 8) -> RoomState:
@@ -217,11 +128,28 @@ def test_the_last_one_leaves_nobody_behind() -> None:
     assert (state.members, state.streams, state.version) == ({}, {}, 2)
 
 
-@pytest.mark.parametrize("command", [Leave(user_id="eve"), OpenStream(user_id="eve", kind="pose", name="pose")])
+@pytest.mark.parametrize(
+    "command",
+    [
+        Leave(user_id="eve"),
+        OpenStream(user_id="eve", kind="pose", name="pose"),
+        Drop(user_id="eve"),
+        Return(user_id="eve"),
+        Rekey(user_id="eve", salt=bytes(16), key_id=bytes(8)),
+        Kick(user_id="eve"),
+        SetRole(user_id="eve", role="host"),
+        SetGrants(user_id="eve", publish=False),
+        SetStatus(user_id="eve", status="away", by="eve"),
+        Kick(user_id="alice", by="eve"),
+        Lock(locked=True, by="eve"),
+        Unban(user_id="alice", by=""),
+    ],
+)
 def test_a_stranger(command: Command) -> None:
     state = room("alice")
-    with pytest.raises(RoomError, match="eve is not in this room"):
+    with pytest.raises(RoomError, match="is not in this room"):
         state.apply(command, now=1.0)
+    assert (state.version, state.locked) == (1, False)
 
 
 def test_who_may_not_publish_opens_no_stream() -> None:
@@ -298,3 +226,214 @@ def test_a_snapshot_does_not_change_with_the_room() -> None:
     state.apply(Join(user_id="bob"), now=2.0)
     state.apply(OpenStream(user_id="bob", kind="audio", name="voice"), now=3.0)
     assert (len(snapshot.members), snapshot.streams, snapshot.version) == (1, [], 1)
+
+
+# Who is over whom ----------------------------------------------------------------------------------------------------
+
+
+def test_a_moderator_is_over_those_who_are_neither_host_nor_moderators() -> None:
+    state = room("host", "mod", "bob", "other")
+    state.apply(SetGrants(user_id="mod", moderate=True, by="host"), now=5.0)
+    state.apply(SetGrants(user_id="other", moderate=True, by="host"), now=5.0)
+    for victim in ("host", "other"):
+        for command in (
+            Kick(user_id=victim, by="mod"),
+            Ban(user_id=victim, until=99.0, by="mod"),
+            SetGrants(user_id=victim, publish=False, by="mod"),
+            SetStatus(user_id=victim, status="silly", by="mod"),
+        ):
+            with pytest.raises(RoomError, match=f"mod is a moderator, which is not over {victim}"):
+                state.apply(command, now=6.0)
+    with pytest.raises(RoomError, match="mod cannot do that to itself"):
+        state.apply(Kick(user_id="mod", by="mod"), now=6.0)
+    for not_for_moderators in (Lock(locked=True, by="mod"), SetGrants(user_id="bob", moderate=True, by="mod")):
+        with pytest.raises(RoomError, match="mod is not the host"):
+            state.apply(not_for_moderators, now=6.0)
+    assert state.apply(SetStatus(user_id="bob", status="afk", by="mod"), now=7.0)
+    assert state.apply(Kick(user_id="bob", by="mod", reason="noise"), now=7.0) == [
+        Left(user_id="bob", reason="kicked: noise", by="mod")
+    ]
+    assert state.apply(Kick(user_id="mod", by="host"), now=8.0) == [Left(user_id="mod", reason="kicked", by="host")]
+
+
+def test_a_host_by_time_is_not_over_one_by_right() -> None:
+    state = room("first")
+    state.apply(Join(user_id="owner", owner=True, role="member"), now=1.0)
+    assert host(state) == "first"
+    for command in (Kick(user_id="owner", by="first"), SetGrants(user_id="owner", publish=False, by="first")):
+        with pytest.raises(RoomError, match="the token of owner says host, that of first does not"):
+            state.apply(command, now=2.0)
+
+
+def test_a_host_by_time_does_not_mute_one_by_right_by_naming_moderating_too() -> None:
+    state = room("first")
+    state.apply(Join(user_id="owner", owner=True, moderate=True), now=1.0)
+    with pytest.raises(RoomError, match="the token of owner says host"):
+        state.apply(SetGrants(user_id="owner", publish=False, moderate=False, by="first"), now=2.0)
+
+
+def test_who_is_muted_by_the_server_does_not_unmute_itself() -> None:
+    state = room("first")
+    state.apply(SetGrants(user_id="first", publish=False), now=1.0)
+    with pytest.raises(RoomError):
+        state.apply(SetGrants(user_id="first", publish=True, moderate=True, by="first"), now=2.0)
+
+
+# Host ----------------------------------------------------------------------------------------------------------------
+
+
+def test_one_by_right_takes_over_from_one_by_time_and_from_nobody_else() -> None:
+    state = room("first", "second")
+    changes = state.apply(Join(user_id="owner", owner=True, role="host"), now=2.0)
+    assert changes[1:] == [HostChanged(user_id="owner")]
+    state.apply(Join(user_id="other", owner=True, role="host"), now=3.0)
+    assert host(state) == "owner"
+    state.apply(SetRole(user_id="second", role="host", by="owner"), now=4.0)
+    state.apply(Join(user_id="third", owner=True, role="host"), now=5.0)
+    assert host(state) == "second", "who was made host by one who may is no host by time"
+
+
+def test_who_asks_for_less_or_whose_token_says_less_does_not_take_over() -> None:
+    state = room("first")
+    state.apply(Join(user_id="modest", owner=True, role="member"), now=1.0)
+    state.apply(Join(user_id="eager", owner=False, role="host"), now=2.0)
+    assert host(state) == "first"
+
+
+def test_who_was_made_host_once_and_is_it_by_time_now_gives_way_to_one_by_right() -> None:
+    state = room("first", "second", "third")
+    state.apply(SetRole(user_id="second", role="host", by="first"), now=3.0)
+    state.apply(Leave(user_id="second"), now=4.0)
+    state.apply(Join(user_id="second"), now=5.0)
+    for user_id in ("first", "third"):
+        state.apply(Leave(user_id=user_id), now=6.0)
+    assert host(state) == "second"
+    state.apply(Join(user_id="owner", owner=True, role="host"), now=7.0)
+    assert host(state) == "owner"
+
+
+def test_the_heir_is_there_then_by_right_then_oldest() -> None:
+    state = room("host", "old", "away")
+    state.apply(Join(user_id="owner", owner=True, role="member"), now=5.0)
+    state.apply(Drop(user_id="away"), now=6.0)
+    assert state.apply(Leave(user_id="host"), now=7.0)[1:] == [HostChanged(user_id="owner")]
+    assert state.apply(Kick(user_id="owner"), now=8.0)[1:] == [HostChanged(user_id="old")]
+    assert state.apply(Ban(user_id="old", until=99.0), now=9.0)[1:] == [HostChanged(user_id="away")]
+
+
+def test_giving_it_up_hands_it_to_the_next_in_line() -> None:
+    state = room("alice", "bob", "carol")
+    assert state.apply(SetRole(user_id="alice", role="member", by="alice"), now=5.0) == [HostChanged(user_id="bob")]
+    assert state.apply(SetRole(user_id="alice", role="member", by="bob"), now=6.0) == []
+    with pytest.raises(RoomError, match="alice is not the host"):
+        state.apply(SetRole(user_id="alice", role="host", by="alice"), now=7.0)
+    alone = room("zoe")
+    with pytest.raises(RoomError, match="zoe is alone here"):
+        alone.apply(SetRole(user_id="zoe", role="member"), now=1.0)
+
+
+# Kept out ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_ban_lasts_as_long_as_it_says() -> None:
+    state = room("alice", "eve")
+    assert state.apply(Ban(user_id="eve", until=10.0, by="alice", reason="noise"), now=2.0) == [
+        Left(user_id="eve", reason="banned: noise", by="alice")
+    ]
+    for replaces in (False, True):
+        with pytest.raises(RoomError, match="eve is banned for another 1 s"):
+            state.apply(Join(user_id="eve", replaces=replaces), now=9.0)
+    state.apply(Join(user_id="eve"), now=10.0)
+    assert state.apply(Ban(user_id="mallory", until=20.0, by="alice"), now=11.0) == [], "who is not in is banned too"
+    state.apply(Unban(user_id="mallory", by="alice"), now=12.0)
+    state.apply(Unban(user_id="mallory", by="alice"), now=12.0)
+    state.apply(Join(user_id="mallory"), now=13.0)
+
+
+def test_as_many_bans_as_a_room_may_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posewire.rooms.room_state._MAX_DECISIONS", 2)
+    state = room("alice")
+    for index in range(2):
+        state.apply(Ban(user_id=f"eve{index}", until=10.0), now=1.0)
+    with pytest.raises(ResourceLimitError, match="2 users are banned"):
+        state.apply(Ban(user_id="eve2", until=10.0), now=2.0)
+    state.apply(Ban(user_id="eve1", until=20.0), now=3.0)
+    state.apply(Ban(user_id="eve2", until=20.0), now=10.0)
+    assert set(state.bans) == {"eve1", "eve2"}
+
+
+def test_a_locked_room_keeps_those_who_are_in() -> None:
+    state = room("alice", "bob")
+    state.apply(Lock(locked=True, by="alice"), now=2.0)
+    with pytest.raises(RoomError, match="the room is locked"):
+        state.apply(Join(user_id="carol"), now=3.0)
+    state.apply(Drop(user_id="bob"), now=4.0)
+    assert state.apply(Return(user_id="bob"), now=5.0) == [Returned(user_id="bob")]
+    assert state.apply(Join(user_id="bob", replaces=True), now=6.0)
+    state.apply(Lock(locked=False, by="alice"), now=7.0)
+    state.apply(Join(user_id="carol"), now=8.0)
+
+
+# Grants --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_token_is_a_limit_and_a_decision_holds() -> None:
+    state = room("alice")
+    state.apply(Join(user_id="bob", publish=False, moderate=True), now=1.0)
+    with pytest.raises(RoomError, match="the token of bob does not let it publish"):
+        state.apply(SetGrants(user_id="bob", publish=True, by="alice"), now=2.0)
+    (change,) = state.apply(SetGrants(user_id="bob", subscribe=False, moderate=False, by="alice"), now=3.0)
+    silent = GrantsChanged(user_id="bob", publish=False, subscribe=False, moderate=False)
+    assert change == silent
+    assert state.apply(SetGrants(user_id="bob", subscribe=False, by="alice"), now=4.0) == []
+    state.apply(Leave(user_id="bob"), now=5.0)
+    state.apply(Join(user_id="bob", moderate=True), now=6.0)
+    bob = state.members["bob"]
+    assert (bob.publish, bob.subscribe, bob.moderate) == (True, False, False), "the newer token lets it publish"
+    assert state.apply(Return(user_id="bob", publish=False, moderate=True), now=7.0) == [silent]
+    with pytest.raises(RoomError, match="does not let it publish"):
+        state.apply(SetGrants(user_id="bob", publish=True, by="alice"), now=8.0)
+
+
+def test_as_many_decisions_as_a_room_remembers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("posewire.rooms.room_state._MAX_DECISIONS", 1)
+    state = room("alice", "bob", "carol")
+    state.apply(SetGrants(user_id="bob", publish=False, by="alice"), now=3.0)
+    with pytest.raises(ResourceLimitError, match="the grants of 1 users were changed"):
+        state.apply(SetGrants(user_id="carol", publish=False, by="alice"), now=4.0)
+    state.apply(SetGrants(user_id="bob", publish=True, by="alice"), now=5.0)
+    assert state.members["carol"].publish
+    assert state.members["bob"].publish
+
+
+# Away, and gone ------------------------------------------------------------------------------------------------------
+
+
+def test_a_dropped_member_keeps_all_it_has() -> None:
+    state = room("alice", "bob", capacity=2)
+    state.apply(OpenStream(user_id="alice", kind="pose", name="pose"), now=2.0)
+    before = state.members["alice"]
+    assert state.apply(Drop(user_id="alice"), now=3.0) == [Dropped(user_id="alice")]
+    assert state.apply(Drop(user_id="alice"), now=3.0) == []
+    with pytest.raises(RoomFullError):
+        state.apply(Join(user_id="carol"), now=4.0)
+    assert state.apply(Return(user_id="alice"), now=5.0) == [Returned(user_id="alice")]
+    assert state.members["alice"] == before
+    assert state.stream_number("alice", "pose", "pose") == 1
+    assert state.apply(Return(user_id="alice"), now=6.0) == []
+
+
+def test_another_key_in_the_same_seat() -> None:
+    state = room("alice")
+    (change,) = state.apply(Rekey(user_id="alice", salt=b"s" * 16, key_id=b"k" * 8), now=1.0)
+    assert change == Rekeyed(user_id="alice", salt=b"s" * 16, key_id=b"k" * 8)
+    alice = state.members["alice"]
+    assert (alice.salt, alice.key_id, alice.number) == (b"s" * 16, b"k" * 8, 1)
+    assert state.member(1) is alice
+
+
+def test_a_closed_room_is_empty() -> None:
+    state = room("alice", "bob")
+    state.apply(OpenStream(user_id="bob", kind="pose", name="pose"), now=2.0)
+    state.apply(Close(reason="idle"), now=3.0)
+    assert (state.members, state.streams, state.member(1), state.version) == ({}, {}, None, 4)

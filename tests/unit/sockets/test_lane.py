@@ -143,7 +143,7 @@ async def test_a_closed_lane_refuses_to_send(stock: Stock) -> None:
     heard = Heard(stock.url)
     for _ in range(2):
         with pytest.raises(ConnectionError, match="not connected"):
-            await heard.lane.send(b"x")
+            heard.lane.write(b"x")
         with pytest.raises(ConnectionError, match="not connected"):
             await heard.lane.request("hello", {})
         await heard.lane.close()
@@ -157,7 +157,7 @@ async def test_writing_to_a_connection_that_has_just_gone(stock: Stock) -> None:
     heard.lane._transport.abort()
     await asyncio.sleep(0)
     with pytest.raises(ConnectionError, match="not connected"):
-        await heard.lane.send(b"x")
+        heard.lane.write(b"x")
     await heard.lane.close()
 
 
@@ -255,3 +255,66 @@ async def test_a_lane_lost_while_it_is_greeted_is_closed(stock: Stock) -> None:
     with pytest.raises(posewire.DataValidationError, match="answer to 'hello'"):
         await socket.connect()
     await socket.disconnect()
+
+
+async def test_what_is_under_way_is_counted_until_it_is_acknowledged(stock: Stock) -> None:
+    credits: list[int] = []
+    lane: Lane = Lane(
+        stock.url,
+        CONFIG,
+        on_frame=lambda packet: None,
+        on_event=lambda name, data: None,
+        on_credit=lambda: credits.append(lane.credit.in_flight),
+    )
+    stock.answers["frame"] = [True, 0]
+    await lane.open("token", "session")
+    lane.credited = True
+    now = posewire.clock.monotonic()
+    assert lane.takes(1 << 20, now), "one packet may always go"
+    lane.write(bytes(1000))
+    await (await lane.submit("frame", bytes(500)))
+    lane.tell("note", {"a": 1})
+    await (await lane.submit("hello", {}))
+    assert lane.credit.in_flight == 1500, "packets only"
+    assert lane.takes(100, now)
+    assert not lane.takes(1 << 20, now) or lane.credit.in_flight <= lane.credit.window / 2
+    lane.credit.window = 1600
+    assert not lane.takes(200, now)
+    # More than was sent, nonsense, less than before: nothing but `on_credit` comes of it.
+    for data, left in (([700, 0], 800), ([9000, 0], 800), ("nonsense", 800), ([600, 5], 800), ([1500, 1 << 53], 0)):
+        await stock.emit("ack", data)
+        await stock.emit("note", None)
+        await eventually(lambda left=left: lane.credit.in_flight == left)  # type: ignore[misc]
+    await eventually(lambda: credits == [800, 800, 800, 0])
+    await lane.close()
+    with pytest.raises(ConnectionError, match="not connected"):
+        lane.tell("note", 1)
+    with pytest.raises(ConnectionError, match="not connected"):
+        lane.write(b"x")
+    assert lane.credit.in_flight == 0
+
+
+async def test_what_lies_here_has_not_begun_its_way(stock: Stock, monkeypatch: pytest.MonkeyPatch) -> None:
+    heard = Heard(stock.url)
+    await heard.lane.open("token", "session")
+    heard.lane.credited = True
+    heard.lane.write(bytes(100))
+    now = posewire.clock.monotonic()
+    assert heard.lane.takes(100, now)
+    monkeypatch.setattr(lane_module, "unsent", lambda descriptor: 4097)
+    assert not heard.lane.takes(100, now)
+    monkeypatch.setattr(lane_module, "unsent", lambda descriptor: 4096)
+    assert heard.lane.takes(100, now)
+    heard.lane.confirm_now()
+    await heard.lane.close()
+
+
+async def test_packets_to_a_server_that_does_not_acknowledge_are_not_remembered(stock: Stock) -> None:
+    # Once: each was kept for an acknowledgement that never came.
+    heard = Heard(stock.url)
+    await heard.lane.open("token", "session")
+    heard.lane.credited = False
+    for _ in range(100):
+        heard.lane.write(bytes(10))
+    assert (heard.lane.credit.in_flight, len(heard.lane.credit._under_way)) == (0, 0)
+    await heard.lane.close()

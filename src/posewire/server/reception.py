@@ -1,0 +1,256 @@
+"""Lets connections in, and hands what they send to whom it is for."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import unicodedata
+from collections import Counter
+from typing import Any, Final
+
+from socketio import exceptions as sio_exceptions
+
+from posewire import clock
+from posewire.config import Config
+from posewire.errors import AuthError, ConnectionError, PosewireError, ResourceLimitError
+from posewire.protocol import control
+from posewire.server.admission import Admission, Verdict
+from posewire.server.connection import Connection
+from posewire.server.control_desk import ControlDesk
+from posewire.server.door import Door
+from posewire.server.engine import Engine
+from posewire.server.flusher import Flusher
+from posewire.server.moderation import Moderation
+from posewire.server.relay import Relay
+from posewire.server.revocation import Revocation
+from posewire.server.revocation_list import RevocationList
+from posewire.server.room_registry import RoomRegistry
+from posewire.server.seat_keeper import SeatKeeper
+from posewire.server.token_authority import Claims, TokenAuthority
+
+logger = logging.getLogger(__name__)
+
+_EXPIRED: Final = "the token has expired"
+
+
+class Reception:
+    """Every connection of a server from its coming to its going.
+
+    Args:
+        config: Settings.
+        tokens: Tells good tokens from bad ones.
+        revocations: Tells those that were good.
+    """
+
+    def __init__(self, config: Config, tokens: TokenAuthority, revocations: RevocationList) -> None:
+        self.connections: dict[str, Connection] = {}
+        self.rooms = RoomRegistry(config.room, revocations, now=clock.now)
+        self.relay = Relay(self.rooms)
+        self.seats = SeatKeeper(config.server, held_by_one=config.socket.max_connections, give_up=self._not_back)
+        self.admission = Admission(config.admission, most_connections=config.socket.max_connections)
+        self.draining = False
+        self._config = config
+        self._tokens = tokens
+        self._revocations = revocations
+        moderation = Moderation(config.room, self.rooms, revocations, now=clock.now)
+        self._desk = ControlDesk(self.rooms, self.seats, moderation, renew=self._renew, now=clock.now)
+        self._flusher = Flusher()
+        self._frames_out = 0
+        self._engine: Engine | None = None
+        self._door: Door | None = None
+
+    def open(self, engine: Engine, door: Door) -> None:
+        """Take what comes to an engine through a door."""
+        self._engine = engine
+        self._door = door
+        engine.on("connect", self._connect)
+        engine.on("disconnect", self._disconnect)
+        engine.on(control.FRAME, self._frame)
+        engine.on(control.REPORT, self._report)
+        engine.on(control.CONFIRM, self._confirm)
+        engine.on("*", self._request)
+
+    def drain(self, reason: str) -> list[Connection]:
+        """Let nobody in any more and say goodbye to everyone; returns the connections. Never waits."""
+        self.draining = True
+        connections = list(self.connections.values())
+        for connection in connections:
+            connection.dismiss(control.Bye(reason=reason))
+        return connections
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.seats.close()
+        self._flusher.close()
+
+    @property
+    def frames_out(self) -> int:
+        """Packets handed on, one for each recipient."""
+        return self._frames_out + sum(each.outlet.frames for each in self.connections.values())
+
+    def drops(self) -> Counter[str]:
+        """What was not passed on, by reason."""
+        return self.relay.drops + (self._engine.drops if self._engine is not None else Counter())
+
+    # Ending sessions -------------------------------------------------------------------------------------------------
+
+    def enforce(self, revocation: Revocation) -> int:
+        """End the sessions of a user whose tokens were revoked, everywhere or in one room; returns how many."""
+        ended = 0
+        for connection in (*self.connections.values(), *self.seats.held()):
+            room = revocation.room_id
+            if connection.seat is not None and connection.seat.void:
+                continue  # it has been ended
+            if room and unicodedata.normalize("NFC", connection.room_id or "") != room:
+                continue
+            if (reason := self._revocations.check(connection.claims, room or None)) is not None:
+                self._end(connection, reason)
+                ended += 1
+        return ended
+
+    def close_idle_rooms(self) -> int:
+        """Close the rooms in which nobody did anything for ``room.timeout`` seconds; returns how many."""
+        timeout = self._config.room.timeout
+        now = clock.monotonic()
+        idle = [room for room in self.rooms.rooms.values() if now - room.active_at > timeout]
+        for room in idle:
+            self.rooms.close_room(room, f"nobody sent or asked anything for {timeout:g} s")
+        return len(idle)
+
+    def _end(self, connection: Connection, reason: str) -> None:
+        self.rooms.leave(connection, reason)
+        connection.end_session(reason)
+
+    def _not_back(self, connection: Connection) -> None:
+        self.rooms.leave(connection, f"did not come back within {self._config.server.resume_grace / 1000:g} s")
+        self.rooms.forget(connection)
+
+    # Tokens ----------------------------------------------------------------------------------------------------------
+
+    def _verify(self, token: Any) -> Claims:
+        claims = self._tokens.verify(token)
+        if (reason := self._revocations.check(claims, claims.room)) is not None:
+            raise AuthError(claims.sub, reason)
+        return claims
+
+    def _renew(self, connection: Connection, token: str) -> float:
+        claims = self._verify(token)
+        if claims.sub != connection.user_id:
+            raise AuthError(claims.sub, f"this session is that of {connection.user_id!r}")
+        if claims.room is not None and connection.room_id not in (None, claims.room):
+            raise AuthError(claims.sub, f"the token is for room {claims.room!r}, the session is in another")
+        if connection.room_id is not None:
+            self.rooms.check_token(claims, connection.room_id)
+        left = self._expire_later(connection, claims)
+        self.rooms.renewed(connection)
+        return left
+
+    def _expire_later(self, connection: Connection, claims: Claims) -> float:
+        left = claims.exp - time.time()
+        connection.renew(claims, left, self._expired)
+        return left
+
+    def _expired(self, connection: Connection) -> None:
+        """End a session whose token has; with another one it may come again, to a seat like anybody's."""
+        self.rooms.leave(connection, _EXPIRED)
+        self.seats.release(connection)
+        connection.dismiss(control.Bye(reason=_EXPIRED, retry=False))
+
+    # Called by python-socketio ---------------------------------------------------------------------------------------
+
+    async def _connect(self, sid: str, environ: dict[str, Any], auth: Any = None) -> None:
+        try:
+            self._admit(sid, environ, auth)
+        except PosewireError as exc:
+            logger.info("connection refused: %s", exc)
+            raise sio_exceptions.ConnectionRefusedError(str(exc), exc.to_wire()) from None
+
+    def _admit(self, sid: str, environ: dict[str, Any], auth: Any) -> None:
+        if self.draining or self._engine is None or self._door is None:
+            raise ConnectionError("the server is shutting down")
+        given = auth if isinstance(auth, dict) else {}
+        claims = self._verify(given.get("token"))
+        if len(self.connections) >= self._config.server.max_connections:
+            raise ResourceLimitError(f"{len(self.connections)} connections are open, the most this server may have")
+        session_id = str(given.get("session") or sid)[:64]
+        connection = Connection(
+            self._engine,
+            sid,
+            environ,
+            claims,
+            session_id,
+            flusher=self._flusher,
+            drops=self.relay.drops,
+            config=self._config.server,
+            ask_keyframe=self.rooms.ask_publisher,
+        )
+        request = environ["aiohttp.request"]
+        connection.quota = self.admission.enter(claims.sub, self._door.key_of(request), clock.monotonic())
+        self._door.let_in(request)
+        self.connections[sid] = connection
+        self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self.relay.frame, connection)
+        self._expire_later(connection, claims)
+        logger.info("connected", extra={"user": claims.sub, "sid": sid})
+
+    async def _disconnect(self, sid: str, reason: str = "") -> None:
+        connection = self.connections.pop(sid, None)
+        if connection is None:
+            return
+        self._frames_out += connection.outlet.frames
+        self.admission.exit(connection.quota, clock.monotonic())
+        connection.release()
+        assert self._engine is not None
+        left = reason == self._engine.reason.CLIENT_DISCONNECT or self.draining
+        if connection.seat is not None and not left and (connection.room_id is not None or connection.seat.void):
+            # One that must not come back is remembered too: its goodbye may have been lost.
+            if connection.room_id is not None:
+                self.rooms.drop(connection)
+            self.seats.hold(connection)
+        else:
+            self.seats.release(connection)
+            self.rooms.forget(connection)
+        logger.info("disconnected", extra={"user": connection.user_id, "sid": sid, "reason": reason})
+
+    async def _frame(self, sid: str, packet: Any = None, *_: Any) -> list[Any]:
+        connection = self.connections.get(sid)
+        if connection is None:
+            return [False, AuthError("?", "not connected").to_wire()]
+        return self.relay.frame(connection, packet)
+
+    async def _report(self, sid: str, data: Any = None, *_: Any) -> None:
+        connection = self.connections.get(sid)
+        if connection is not None and self._over_limit(connection, control.REPORT, data) is None:
+            self._desk.report(connection, data)
+
+    async def _confirm(self, sid: str, data: Any = None, *_: Any) -> None:
+        if (connection := self.connections.get(sid)) is not None:
+            self._desk.confirm(connection, data)
+
+    async def _request(self, event: str, sid: str, *args: Any) -> list[Any]:
+        connection = self.connections.get(sid)
+        if connection is None:
+            return [False, AuthError("?", "not connected").to_wire()]
+        connection.outlet.answered()
+        data = args[0] if args else None
+        if (refusal := self._over_limit(connection, event, data)) is not None:
+            return [False, refusal.to_wire()]
+        rooms = len(self.rooms.rooms)
+        answer = self._desk.answer(connection, event, data)
+        if len(self.rooms.rooms) > rooms:
+            connection.quota.room_made()
+        return answer
+
+    def _over_limit(self, connection: Connection, event: str, data: Any) -> ResourceLimitError | None:
+        now = clock.monotonic()
+        verdict, wait = connection.quota.request(now)
+        if verdict is not Verdict.FINE:
+            return ResourceLimitError(f"{self.relay.let_go(connection, verdict)}; come again in {wait:.3f} s")
+        if event == "room.create" or (event == "room.join" and isinstance(data, dict) and data.get("create")):
+            room = data.get("room") if isinstance(data, dict) else None
+            if not isinstance(room, str) or room not in self.rooms.rooms:
+                try:
+                    connection.quota.check_room(now)
+                except ResourceLimitError as exc:
+                    return exc
+        return None
