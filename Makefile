@@ -5,8 +5,8 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 BENCH  := $(VENV)/.installed-bench
 ARGS   ?=
-# One more than CI has cores: a third of the suite's time is waiting for sockets.
-WORKERS ?= 3
+# More than CI has cores: a third of the suite's time is waiting for sockets and processes.
+WORKERS ?= 5
 
 .PHONY: demo test check format bench clean
 

@@ -53,7 +53,7 @@ async def test_brute_force_is_told_to_wait_and_others_are_let_in(server: posewir
     for _ in range(5):
         with pytest.raises(AuthError, match="unknown user or wrong password"):
             await login(server.url, "alice", "a wrong guess", timeout=5)
-    with pytest.raises(ResourceLimitError, match="too many failed logins; try again in 30 s"):
+    with pytest.raises(ResourceLimitError, match=r"too many failed logins; try again in \d+ s"):
         async with posewire.connect(server.url, credentials=credentials(), config=CONFIG):
             pass
     async with posewire.connect(server.url, credentials=credentials("bob"), config=CONFIG) as bob:
