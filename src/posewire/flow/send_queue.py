@@ -74,6 +74,24 @@ class SendQueue:
                 self._count(item, "expired")
         return None
 
+    def best_of(self, now: float, fits: Callable[[QueueItem], bool]) -> QueueItem | None:
+        """Return the best of those that fit, and leave it; see `best`. Looks at all if the best does not fit."""
+        best = self.best(now)
+        if best is None or fits(best):
+            return best
+        return min(
+            (
+                item
+                for item in self._best
+                if item.waiting and (item.expires is None or item.expires >= now) and fits(item)
+            ),
+            default=None,
+        )
+
+    def withdraw(self, item: QueueItem) -> None:
+        """Remove a frame, which waits and leaves now."""
+        self._remove(item)
+
     def take(self, now: float) -> QueueItem | None:
         """Remove and return the best frame; see `best`."""
         item = self.best(now)

@@ -11,22 +11,14 @@ import msgspec
 
 from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
-from posewire.errors import (
-    ConnectionError,
-    InvalidDataError,
-    PosewireError,
-    QueueFullError,
-)
+from posewire.errors import ConnectionError, InvalidDataError, PosewireError, QueueFullError
 from posewire.flow import LADDER, CreditWindow, QueueItem, SendOutcome, SendQueue, TokenBucket
 from posewire.monitor import PerformanceMonitor
-from posewire.protocol import (
-    Delivery,
-    Kind,
-    PoseData,
-)
+from posewire.protocol import Delivery, Kind, PoseData
 from posewire.rooms import RoomManager
 from posewire.sender.frame_writer import FrameWriter
 from posewire.sender.intake import Intake
+from posewire.sender.lane_pump import LanePump
 from posewire.sender.quality_control import QualityControl
 from posewire.sender.sender_status import SenderStatus
 from posewire.sender.thread_inbox import Offered, ThreadInbox
@@ -85,6 +77,8 @@ class UnifiedSender:
         self._intake = Intake(socket, rooms, self._config, media or MediaConfig())
         self._writer = FrameWriter(socket, rooms)
         self._quality = QualityControl(socket)
+        self._side_lanes = socket.side.lanes
+        self._lane_pump = LanePump(socket, self._queue, self._writer, self._bucket, self._quality, self._send)
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -171,7 +165,7 @@ class UnifiedSender:
 
     def status(self) -> SenderStatus:
         """Return the pipeline as it is now."""
-        lane, quality = self._socket.lane, self._quality
+        lane, quality = self._socket.pose_lane, self._quality
         credit = lane.credit if lane is not None else CreditWindow()
         report = quality.report
         return SenderStatus(
@@ -261,6 +255,10 @@ class UnifiedSender:
         now = clock.monotonic()
         if self._quality.observe(now):
             self._limit(now)
+        if self._side_lanes:
+            if (item := self._lane_pump.pump(now)) is None and not len(self._queue):
+                self._idle.set()
+            return item
         while (item := self._queue.best(now)) is not None:
             lane = self._socket.lane
             if lane is None or self._bucket.delay(now) > 0:
@@ -290,7 +288,7 @@ class UnifiedSender:
 
     async def _send_reliable(self, item: QueueItem) -> None:
         event = item.data
-        self._queue.take(clock.monotonic())
+        self._queue.withdraw(item)
         try:
             reply, size = await self._socket.submit_event(event.name, event.data)
         except PosewireError as exc:
