@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import posewire
-from posewire import AuthError, ConnectionError, DataValidationError, ResourceLimitError
+from posewire import AuthError, DataValidationError, PosewireError, ResourceLimitError
 from posewire.lifetime import cancel_and_wait
 from posewire.protocol import Delivery, FrameType, Header, Kind, control, unpack_header
 from posewire.protocol.pose_data import Landmarks
@@ -271,6 +271,26 @@ async def test_a_server_without_room_for_a_lane_leaves_the_session_with_one() ->
         assert await alice.send_pose(landmarks())
 
 
+async def test_a_server_that_is_full_has_no_room_for_a_lane_either() -> None:
+    two = changed(server={"max_connections": 2})
+    async with posewire.serve(config=two) as server, open_session(server, "alice") as alice:
+        await all_lanes(alice)
+        with pytest.raises(ResourceLimitError, match="2 connections are open"):
+            async with open_session(server, "bob", config=changed()):
+                pass
+
+
+async def test_when_nothing_is_heard_of_the_primary_lane_the_others_end_with_it(server: posewire.Server) -> None:
+    config = changed(socket={"min_pool_size": 2, "heartbeat_interval": 100, "request_timeout": 500})
+    async with FaultProxy(server.port) as proxy, open_session(server, "alice", proxy.url, config) as alice:
+        await all_lanes(alice)
+        reconnects, lane = heard(alice, "reconnect"), alice.socket.side.lanes[0]
+        proxy.gates[0].clear()
+        await eventually(lambda: bool(reconnects))
+        assert lane.close_reason == "the session's connection was lost"
+        await all_lanes(alice)
+
+
 # Who may open one -----------------------------------------------------------------------------------------------------
 
 
@@ -282,17 +302,17 @@ class Stranger:
         self.packets: list[bytes] = []
 
     @contextlib.asynccontextmanager
-    async def lane(self, name: str, session_id: str, ticket: str) -> Any:
+    async def lane(self, name: str, session_id: str, ticket: str, room: str | None = None) -> Any:
         lane = Lane(self.server.url, CONFIG.socket, on_frame=self.packets.append, on_event=lambda name, data: None)
         try:
-            await lane.open(self.server.issue_token(name), session_id, ticket=ticket)
+            await lane.open(self.server.issue_token(name, room_id=room), session_id, ticket=ticket)
             yield lane
         finally:
             await lane.close(goodbye=False)
 
-    async def refused(self, name: str, session_id: str, ticket: str) -> str:
-        with pytest.raises((AuthError, ResourceLimitError, ConnectionError)) as refusal:
-            async with self.lane(name, session_id, ticket):
+    async def refused(self, name: str, session_id: str, ticket: str, room: str | None = None) -> str:
+        with pytest.raises(PosewireError) as refusal:
+            async with self.lane(name, session_id, ticket, room):
                 pass
         return str(refusal.value)
 
@@ -318,6 +338,7 @@ async def test_a_ticket_is_good_once_for_one_session(server: posewire.Server, mo
         stolen = await ticket_of(alice)
         assert "another session's" in await stranger.refused("alice", others, stolen)
         assert unknown in await stranger.refused("alice", mine, stolen), "whoever showed it"
+        assert "is for room 'stage'" in await stranger.refused("alice", mine, await ticket_of(alice), "stage")
         first = await ticket_of(alice)
         await ticket_of(alice)
         assert unknown in await stranger.refused("alice", mine, first), "the next voids the one before"
