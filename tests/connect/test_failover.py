@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from typing import Any
@@ -68,6 +69,7 @@ async def test_a_killed_endpoint(two: Two) -> None:
         usage = bob.socket.get_endpoint_usage()
         assert [(each.uses, each.current) for each in usage.values()] == [(1, False), (1, True)]
         assert usage[two.urls[0]].failures == 1
+        assert two.proxies[1].accepted == 2, "at once: nobody looked first whether it is there"
         assert bob.socket.next_endpoint() == two.urls[0]
 
 
@@ -149,6 +151,20 @@ async def test_when_none_answers_the_attempts_are_used_up(two: Two) -> None:
         assert all(each.failures >= 1 for each in usage.values())
 
 
+async def test_whichever_comes_back_first_is_noticed(two: Two) -> None:
+    minutes = changed(security=SECRET, socket={"reconnect_delay": 600_000, "reconnect_delay_max": 600_000})
+    async with two.session("alice", minutes) as alice:
+        port = int(two.urls[1].rpartition(":")[2])
+        second = two.proxies[1]
+        assert second._server is not None
+        second._server.close()
+        two.kill_first()
+        await eventually(lambda: all(each.failures for each in alice.socket.get_endpoint_usage().values()))
+        second._server = await asyncio.start_server(second._accept, "127.0.0.1", port)
+        await eventually(lambda: alice.socket.connected)
+        assert alice.socket.url == two.urls[1]
+
+
 async def test_back_to_the_first_when_the_second_is_gone(two: Two) -> None:
     async with two.session("alice") as alice:
         reconnects = heard(alice, "reconnect")
@@ -168,6 +184,20 @@ async def test_who_is_thrown_out_does_not_come_in_by_another_door(two: Two) -> N
     async with two.session("host") as host, two.session("alice") as alice:
         await host.rooms.kick_member("studio", "alice")
         with pytest.raises(AuthError):
+            await alice.wait_ended()
+        assert two.second.stats().connections == 0
+
+
+async def test_who_is_thrown_out_while_it_comes_back_does_not_try_another_door(two: Two) -> None:
+    async with two.session("alice") as alice:
+
+        def throw_out(connection: Any, hello: Any) -> Any:
+            connection.end_session("thrown out")
+            raise ConnectionError("not any more")
+
+        two.first._reception._desk._welcome = throw_out  # type: ignore[method-assign]
+        two.proxies[0].cut()
+        with pytest.raises(AuthError, match="thrown out"):
             await alice.wait_ended()
         assert two.second.stats().connections == 0
 

@@ -172,7 +172,8 @@ async def test_a_lane_that_stands_still_does_not_hold_up_sound(server: posewire.
             proxy.gates[1].clear()
             first = alice.socket.writer.next_seq(1)
             for seed in range(20):
-                await alice.send_pose(landmarks(seed))
+                # Of higher priority, and it waits all the same.
+                await alice.send_pose(landmarks(seed), priority=9)
                 await alice.send_audio(PCM)
                 await next_frame(sounds)
             assert came[-1].seq < first, "no pose came through"
@@ -207,6 +208,34 @@ async def test_losing_a_lane_costs_nothing_reliable(server: posewire.Server) -> 
         await all_lanes(alice, bob)
         assert alice.socket.pool_status().failed >= 5
         await eventually(lambda: len(server._reception.lanes) == 2)
+
+
+async def test_after_a_loss_a_stream_goes_on_with_a_keyframe(server: posewire.Server) -> None:
+    relay = server._reception.relay
+    passed: list[Header] = []
+    pass_on = relay._pass_on
+    relay._pass_on = lambda header, *args: (passed.append(header), pass_on(header, *args))  # type: ignore[assignment, func-returns-value]
+    async with open_session(server, "alice") as alice:
+        await all_lanes(alice)
+        for seed in range(3):
+            await alice.send_pose(landmarks(seed))
+            await eventually(lambda: len(passed) == seed + 1)  # noqa: B023
+        assert [header.frame_type for header in passed[1:]] == [FrameType.LEAF] * 2
+        lane = alice.socket.side.lanes[0]
+        lane.cut("lost")
+        await eventually(lambda: lane not in alice.socket.side.lanes)
+        await alice.send_pose(landmarks(3))
+        await eventually(lambda: len(passed) == 4)
+        assert passed[3].frame_type is FrameType.KEY
+
+
+async def test_in_another_room_streams_begin_anew(server: posewire.Server) -> None:
+    async with open_session(server, "alice") as alice:
+        await all_lanes(alice)
+        await alice.send_pose(landmarks())
+        await eventually(lambda: bool(alice.socket.side._pins))
+        await alice.rooms.join_room("stage", create=True)
+        assert not alice.socket.side._pins
 
 
 async def test_a_lane_that_answers_no_heartbeat_is_replaced(server: posewire.Server) -> None:
@@ -406,14 +435,19 @@ async def test_on_a_lane_there_are_poses_and_nothing_else(server: posewire.Serve
 
 
 async def test_who_is_kicked_is_rid_of_its_lanes(server: posewire.Server) -> None:
-    async with open_session(server, "host") as host, open_session(server, "alice") as alice:
+    async with (
+        open_session(server, "host") as host,
+        open_session(server, "alice") as alice,
+        Stranger(server).lane("alice", alice.socket._pool._session_id, await ticket_of(alice)) as another,
+    ):
         await all_lanes(host, alice)
         lane = alice.socket.side.lanes[0]
         await host.rooms.kick_member("studio", "alice")
         with pytest.raises(AuthError):
             await alice.wait_ended()
-        await eventually(lambda: len(server._reception.lanes) == 1)
         assert lane.closed.is_set()
+        await eventually(another.closed.is_set)  # the server has cut it, for its client has not
+        await eventually(lambda: len(server._reception.lanes) == 1)
 
 
 async def test_muted_on_a_lane_too(server: posewire.Server) -> None:
