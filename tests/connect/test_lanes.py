@@ -171,6 +171,9 @@ async def test_a_lane_that_stands_still_does_not_hold_up_sound(server: posewire.
         for proxy in (up, down):
             proxy.gates[1].clear()
             first = alice.socket.writer.next_seq(1)
+            async with asyncio.timeout(10):
+                while proxy is up and not alice.sender.status().waiting:
+                    await alice.send_pose(landmarks(1))  # until the lane takes no more
             for seed in range(20):
                 # Of higher priority, and it waits all the same.
                 await alice.send_pose(landmarks(seed), priority=9)
