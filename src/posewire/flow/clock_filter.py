@@ -9,7 +9,7 @@ import msgspec
 
 _WINDOW_SECONDS: Final = 240.0
 """How long an exchange counts. Long enough to look past a minute of queues; over it a clock's rate is a constant."""
-_MOST: Final = 256
+_MOST: Final = 128
 _MOST_DRIFT: Final = 500e-6
 """No clock in order is further off (RFC 5905, section 11.3: MAXFREQ)."""
 _WANDER: Final = 15e-6
@@ -76,8 +76,6 @@ class ClockFilter:
     def restart(self) -> None:
         """Forget the exchanges: what comes may be of another server. The next fit says whether it has another time."""
         self._samples.clear()
-        if self.fit is not None:
-            self._usual = self.fit.drift / 1e6
 
     def observe(self, exchanges: Sequence[Exchange]) -> ClockFit | None:
         """Take exchanges in, in order; returns the new fit.
@@ -91,10 +89,11 @@ class ClockFilter:
             return None
         since = new[-1].at - _WINDOW_SECONDS
         older = [sample for sample in self._samples if sample.at > since]
-        kept, usual = [*older, *new][-_MOST:], self._usual
+        # A clock that jumped goes on at its rate.
+        before = 0.0 if self.fit is None else self.fit.drift / 1e6
+        kept, usual = [*older, *new][-_MOST:], self._usual if older else before
         while (strip := _Strip.of(kept, usual)) is None:
-            # A clock that jumps goes on at its rate.
-            kept, usual = kept[len(kept) // 2 :], usual if self.fit is None else self.fit.drift / 1e6
+            kept, usual = kept[len(kept) // 2 :], before
         if older and len(new) == len(kept) == 1:
             return None
         self._samples, self._usual = kept, usual

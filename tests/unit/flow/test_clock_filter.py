@@ -234,4 +234,4 @@ def test_it_does_not_grow() -> None:
     link = Link(lambda: 0.001)
     clock = ClockFilter()
     follow(link, clock, 100, every=0.1)
-    assert len(clock._samples) <= 256
+    assert len(clock._samples) <= 128
