@@ -101,9 +101,8 @@ class SocketManager:
             self._pool.source = TokenSource.configured(self.config.socket, token=token, credentials=credentials)
         self._heartbeat = Heartbeat(
             ask=lambda: self.request(control.Heartbeat(), int),
-            interval=self.config.socket.heartbeat_interval / 1000,
+            config=self.config.socket,
             missed=self._pool.drop,
-            clock_interval=self.config.socket.clock_interval / 1000,
             tell=lambda data: self.dispatch(Event(name="clock", data=data)),
         )
         self.outbox = EventOutbox(self._pool.usable)
@@ -112,8 +111,7 @@ class SocketManager:
         )
         self._connecting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._total = 0
-        self._failed = 0
+        self._total = self._failed = 0
 
     # Lifetime --------------------------------------------------------------------------------------------------------
 
