@@ -231,6 +231,18 @@ def test_the_offset_is_wrong_by_no_more_than_it_says(
     assert link.error(fits[-1]) <= fits[-1].uncertainty + 1e-6  # type: ignore[union-attr]
 
 
+def test_what_is_older_than_four_minutes_does_not_count() -> None:
+    """By what was known then, the offset could still be told to 20 ms."""
+    delay = 0.001
+    link = Link(lambda: delay)
+    clock = ClockFilter()
+    follow(link, clock, 30)
+    delay = 0.050
+    fits = follow(link, clock, 300, every=10.0)
+    assert fits[10].uncertainty < 0.02
+    assert fits[-1].uncertainty > 0.045
+
+
 def test_it_does_not_grow() -> None:
     link = Link(lambda: 0.001)
     clock = ClockFilter()

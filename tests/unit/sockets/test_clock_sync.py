@@ -96,6 +96,31 @@ def test_a_jump_is_told_once() -> None:
     run(main())
 
 
+def test_a_small_jump_that_is_proven_is_stepped_and_told() -> None:
+    async def main() -> None:
+        server = Server()
+        await server.sync.begin(8)
+        server.offset += 0.05
+        await server.sync.measure()
+        assert server.sync.clock.to_server(1.0) == pytest.approx(11.05, abs=1e-3)
+        assert len(server.told) == 1
+
+    run(main())
+
+
+def test_what_was_learnt_of_another_server_does_not_count() -> None:
+    """Its clock is 3 ms from that of the one before, less than a round trip: nothing proves that it is another."""
+
+    async def main() -> None:
+        server = Server()
+        await server.sync.begin(8)
+        server.offset += 0.003
+        await server.sync.begin(8)
+        assert server.sync.clock.offset == pytest.approx(10.003, abs=1e-4)
+
+    run(main())
+
+
 def test_another_server_is_told_when_it_has_another_time() -> None:
     async def main() -> None:
         server = Server()
