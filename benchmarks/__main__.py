@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Final
 
 from benchmarks import capacity, chaos, codec, crowd, failover, fanout, lanes, latency, pressure, resume, soak, targets
+from benchmarks import capacity, chaos, clock_sync, codec, crowd, fanout, latency, pressure, resume, soak, targets
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -23,6 +24,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "failover": failover,
     "lanes": lanes,
     "crowd": crowd,
+    "clock": clock_sync,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 

@@ -96,6 +96,14 @@ class PoseSender:
         """Return the share of poses that is sent."""
         return self._sampling_rate
 
+    def set_time_offset(self, ms: float) -> None:
+        """Send poses as captured so many milliseconds later than their timestamps say; see `Intake.set_time_offset`.
+
+        Raises:
+            InvalidDataError: Not a number, or over an hour; the old offset stays.
+        """
+        self._sender.intake.set_time_offset(ms)
+
     def set_protocol_version(self, version: str) -> None:
         """Write poses as ``v1``, ``v2`` or ``v3`` from the next one on.
 

@@ -20,6 +20,8 @@ class SenderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The ceiling that was set; None for none."""
     drops: dict[str, int]
     """Frames that did not leave, by reason."""
+    repaired: dict[str, int] = {}
+    """Frames whose capture time was repaired, by reason; see `CaptureTimes`."""
     quality_level: int = 0
     """Step of the quality ladder, 0 for full quality."""
     quality: str = "full"

@@ -74,7 +74,8 @@ class UnifiedSender:
         """Frames that did not leave, by reason; each is also an event ``drop``."""
         self._ceiling: float | None = self._config.bandwidth_limit
         self._bucket = TokenBucket(self._ceiling, now=clock.monotonic())
-        self._intake = Intake(socket, rooms, self._config, media or MediaConfig())
+        self.intake = Intake(socket, rooms, self._config, media or MediaConfig())
+        """What is handed in goes through it: checks, capture times, time offsets."""
         self._writer = FrameWriter(socket, rooms)
         self._quality = QualityControl(socket)
         self._side_lanes = socket.side.lanes
@@ -114,8 +115,8 @@ class UnifiedSender:
         """
         if data_type not in ("pose", "audio"):
             raise InvalidDataError(f"data_type {data_type!r}: expected 'pose' or 'audio'")
-        item = self._intake.item(data_type, data, priority, data_type if stream is None else stream, timestamp)
-        self._intake.check_grant()
+        item = self.intake.item(data_type, data, priority, data_type if stream is None else stream, timestamp)
+        self.intake.check_grant()
         outcome = self._put(item)
         # One turn for the others: a capture loop that awaits nothing else would starve whoever reads.
         await asyncio.sleep(0)
@@ -131,7 +132,7 @@ class UnifiedSender:
             ConnectionError: The connection went away before the server confirmed.
         """
         self._socket.protocol.encode_event(name, data)  # says now what is wrong with it
-        self._intake.check_grant()
+        self.intake.check_grant()
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._unconfirmed.add(done)
         try:
@@ -175,6 +176,7 @@ class UnifiedSender:
             bytes_sent=self.bytes_sent,
             bandwidth_limit=self._ceiling,
             drops={reason: count for reason, count in self.drops.items() if count},
+            repaired=dict(self.intake.times.counts),
             quality_level=quality.level,
             quality=quality.quality.name,
             rate=quality.rate,
@@ -381,8 +383,8 @@ class UnifiedSender:
         for timestamp in offered.times:
             self._tell("pose", offered.stream, timestamp, "replaced")
         try:
-            self._intake.check_grant()
-            self._put(self._intake.item("pose", offered.pose, offered.priority, offered.stream, offered.timestamp))
+            self.intake.check_grant()
+            self._put(self.intake.item("pose", offered.pose, offered.priority, offered.stream, offered.timestamp))
         except PosewireError as exc:
             self.drops["invalid"] += 1
             self._tell("pose", offered.stream, offered.timestamp, "invalid")
