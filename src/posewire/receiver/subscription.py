@@ -7,28 +7,11 @@ from collections import deque
 from collections.abc import Callable
 from typing import Self
 
-import msgspec
-
 from posewire import clock
-from posewire.monitor import StreamStats
-from posewire.protocol import AudioChunk, PoseData
+from posewire.protocol import PoseData
 from posewire.receiver.frame import Frame, FrameKind
-
-
-class Received(msgspec.Struct, frozen=True, gc=False):
-    """A decoded frame, not yet delivered; shared by all subscriptions that want it."""
-
-    user_id: str
-    kind: FrameKind
-    stream: str
-    seq: int
-    timestamp: float
-    size: int
-    arrived: float
-    """Seconds on the scale of ``time.time()``."""
-    stats: StreamStats
-    pose: PoseData | None
-    audio: AudioChunk | None
+from posewire.receiver.pose_smoother import PoseSmoother
+from posewire.receiver.received import Counts, Received
 
 
 class Subscription:
@@ -43,6 +26,7 @@ class Subscription:
         stream: Only of this stream; None of all.
         size: Frames that may wait.
         ended: Called when it has ended.
+        smoother: Smooths the poses; None leaves them as they are.
     """
 
     def __init__(
@@ -53,9 +37,8 @@ class Subscription:
         *,
         size: int,
         ended: Callable[[], None] = lambda: None,
+        smoother: PoseSmoother | None = None,
     ) -> None:
-        self.dropped = 0
-        """Frames that waited too long for the loop."""
         self.kind = kind
         self._user_id = user_id
         self._stream = stream
@@ -64,7 +47,24 @@ class Subscription:
         """Of those who wait for a frame; nearly always one."""
         self._ended = False
         self._on_end = ended
+        self._smoother = smoother
         self._failure: Callable[[], BaseException] | None = None
+        self._counts = Counts()
+
+    @property
+    def dropped(self) -> int:
+        """Frames that waited too long for the loop."""
+        return self._counts.dropped
+
+    @property
+    def late(self) -> int:
+        """Frames that came after their moment and were left out; with playout ``latest`` none has one."""
+        return self._counts.late
+
+    @property
+    def missing(self) -> int:
+        """Moments of an even schedule that there was nothing to show at; else frames that had not come at theirs."""
+        return self._counts.missing
 
     def wants(self, kind: FrameKind, user_id: str, stream: str) -> bool:
         """Return whether a frame is for this loop."""
@@ -74,7 +74,7 @@ class Subscription:
 
     def put(self, received: Received) -> None:
         """Take a frame in; when full, the oldest goes. Never waits."""
-        self.dropped += len(self._waiting) == self._waiting.maxlen
+        self._counts.dropped += len(self._waiting) == self._waiting.maxlen
         self._waiting.append(received)
         if self._readers:
             self._wake()
@@ -92,42 +92,66 @@ class Subscription:
 
     async def __anext__(self) -> Frame:
         while not self._waiting:
-            if self._ended:
-                if self._failure is not None:
-                    raise self._failure()
-                raise StopAsyncIteration
-            reader = asyncio.get_running_loop().create_future()
-            self._readers.append(reader)
-            try:
-                await reader
-            finally:
-                if reader in self._readers:  # cancelled
-                    self._readers.remove(reader)
+            self._check_end()
+            await self._wait()
         # No await after this line: a frame leaves the queue only by being returned.
         got = self._waiting.popleft()
         now = clock.now()
         if now - got.arrived > got.stats.render_lag:
             got.stats.render_lag = now - got.arrived
+        return self._frame(got, now, got.timestamp, got.pose)
+
+    def _check_end(self) -> None:
+        """Stop the loop when nothing more will come."""
+        if self._ended:
+            if self._failure is not None:
+                raise self._failure()
+            raise StopAsyncIteration
+
+    async def _wait(self, seconds: float | None = None) -> None:
+        """Wait until something happened, or for ``seconds``; it may be less."""
+        loop = asyncio.get_running_loop()
+        reader = loop.create_future()
+        self._readers.append(reader)
+        alarm = None if seconds is None else loop.call_later(seconds, _wake, reader)
+        try:
+            await reader
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            if reader in self._readers:  # cancelled, or the time is over
+                self._readers.remove(reader)
+
+    def _frame(
+        self, got: Received, now: float, timestamp: float, pose: PoseData | None, interpolated: bool = False
+    ) -> Frame:
+        if self._smoother is not None and pose is not None:
+            pose = self._smoother.smooth(got.user_id, got.stream, pose, timestamp)
         return Frame(
             user_id=got.user_id,
             kind=got.kind,
             stream=got.stream,
             seq=got.seq,
-            timestamp=got.timestamp,
-            age=now - got.timestamp,
+            timestamp=timestamp,
+            age=now - timestamp,
             size=got.size,
-            pose=got.pose,
+            pose=pose,
             audio=got.audio,
+            interpolated=interpolated,
         )
 
     def _wake(self) -> None:
         # All of them: the one that is woken may be cancelled before it has its turn.
         readers, self._readers = self._readers, []
         for reader in readers:
-            if not reader.done():
-                reader.set_result(None)
+            _wake(reader)
 
     async def aclose(self) -> None:
         """Stop collecting. Does not wait."""
         self._waiting.clear()
         self.end()
+
+
+def _wake(reader: asyncio.Future[None]) -> None:
+    if not reader.done():
+        reader.set_result(None)
