@@ -19,7 +19,6 @@ from benchmarks.netlab.link import open_link
 from benchmarks.playout_link import LOSSY, Capture, blank_pose, carry
 from posewire import clock
 from posewire.protocol import AudioChunk
-from posewire.receiver import PlayoutSubscription
 from posewire.receiver.playout_buffer import PlayoutBuffer
 from posewire.receiver.playout_subscription import Playout, new_timeline
 from posewire.receiver.received import Counts
@@ -120,9 +119,7 @@ async def real(seconds: float, seed: int, playout: str) -> dict[str, Any]:
         ]
         sent = await _send(alice, seconds, seed)
         await asyncio.sleep(1.0)
-        delay = max(frames.delay for frames in loops.values() if isinstance(frames, PlayoutSubscription)) if (
-            playout != "latest"
-        ) else 0.0
+        delay = max(frames.delay for frames in loops.values())
         late, missing = (sum(getattr(frames, name) for frames in loops.values()) for name in ("late", "missing"))
         for task in watching:
             task.cancel()

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Final
 
-_WINDOW: Final = 5.0
+_WINDOW: Final = 10.0
 """Seconds; the least of so many transits is next to free of jitter."""
-_STEP: Final = 0.01
-"""Seconds: a change from one window to the next that no clock makes (2,000 ppm): another route, another encoder."""
+_STEP: Final = 0.006
+"""Seconds: a change from one window to the next that no clock makes (600 ppm): another route, sound that queues."""
 _SHARE: Final = 0.5
 """Of what is not corrected yet, in each window: noise of the least transits is halved."""
 

