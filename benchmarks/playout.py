@@ -33,7 +33,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the benchmark; returns 1 when a bar is missed."""
     options = _parse(arguments)
     try:
-        result = {"benchmark": "playout", **provenance(_LIBRARIES), "seed": options.seed, "settings": _settings(options)}
+        result = {
+            "benchmark": "playout",
+            **provenance(_LIBRARIES),
+            "seed": options.seed,
+            "settings": _settings(options),
+        }
         result |= _measure(options)
     except RecordingError as exc:
         print(f"playout: {exc}", file=sys.stderr)
@@ -105,6 +110,10 @@ def _render(result: dict[str, Any]) -> str:
     )
     for name, title in parts:
         rows = result[name]
-        lines += ["", title, *align([list(rows[0]), *([str(value) for value in row.values()] for row in rows)], names=0)]
+        lines += [
+            "",
+            title,
+            *align([list(rows[0]), *([str(value) for value in row.values()] for row in rows)], names=0),
+        ]
     lines += ["", *(f"{name}: {'held' if held else 'MISSED'}" for name, held in result["held"].items())]
     return "\n".join(lines)

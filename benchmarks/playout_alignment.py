@@ -60,9 +60,7 @@ def virtual(seconds: float, seed: int, *, skew_ppm: float = 0.0) -> dict[str, An
     told: list[bool] = []
     counts = {kind: Counts() for kind in ("pose", "audio")}
     buffers = {
-        kind: PlayoutBuffer(
-            timeline, counts[kind], size=128, aligned=lambda _, alignment: told.append(alignment.held)
-        )
+        kind: PlayoutBuffer(timeline, counts[kind], size=128, aligned=lambda _, alignment: told.append(alignment.held))
         for kind in counts
     }
     shown: dict[str, list[Shown]] = {"pose": [], "audio": []}
@@ -114,8 +112,7 @@ async def real(seconds: float, seed: int, playout: str) -> dict[str, Any]:
         bob.on("synchronization", told.append)
         loops = {kind: bob.frames(kind, playout=playout) for kind in ("pose", "audio")}
         watching = [
-            asyncio.create_task(_watch(frames, shown[kind]), name=f"benchmark.{kind}")
-            for kind, frames in loops.items()
+            asyncio.create_task(_watch(frames, shown[kind]), name=f"benchmark.{kind}") for kind, frames in loops.items()
         ]
         sent = await _send(alice, seconds, seed)
         await asyncio.sleep(1.0)
@@ -157,9 +154,7 @@ async def _watch(frames: posewire.Subscription, shown: list[Shown]) -> None:
         shown.append(Shown(now, now - stamp))
 
 
-def _row(
-    name: str, seconds: float, shown: dict[str, list[Shown]], figures: _Figures, *, of: int
-) -> dict[str, Any]:
+def _row(name: str, seconds: float, shown: dict[str, list[Shown]], figures: _Figures, *, of: int) -> dict[str, Any]:
     first = min(each.time for kind in shown.values() for each in kind) + _SETTLING
     sound = [each for each in shown["audio"] if each.time >= first]
     apart = [
@@ -186,5 +181,3 @@ def _row(
 def _nearest(shown: Sequence[Shown], time: float) -> Shown:
     place = bisect_left(shown, (time,))
     return min(shown[max(0, place - 1) : place + 1], key=lambda each: abs(each.time - time))
-
-

@@ -1,4 +1,4 @@
-"""How far interpolated poses are from the true motion, against holding the last pose. No clock, no network but seeded."""
+"""How far interpolated poses are from the true motion, against holding the last pose; chance by seed, no clock."""
 
 from __future__ import annotations
 
@@ -50,10 +50,7 @@ def _row(clip: Clip, seed: int) -> dict[str, Any]:
     places = [index for index in range(len(clip.poses)) if index % step and index < (len(sent) - 1) * step]
     errors = {
         name: np.concatenate(
-            [
-                _distances(make(index // step, pose.timestamp), pose)
-                for index, pose in zip(places, truth, strict=True)
-            ]
+            [_distances(make(index // step, pose.timestamp), pose) for index, pose in zip(places, truth, strict=True)]
         )
         for name, make in methods.items()
     }
@@ -110,7 +107,7 @@ def _between(truth: Sequence[Moment], index: int, instant: float) -> bool:
 
 def play(buffer: Any, coming: Sequence[Arrival]) -> list[tuple[Release, float]]:
     """Run a buffer by the times alone; returns what it released, and when."""
-    released = []
+    released: list[tuple[Release, float]] = []
     waiting = iter(coming)
     arrival = next(waiting, None)
     end = coming[-1].time + 1.0
@@ -136,5 +133,3 @@ def _distances(found: PoseData, true: PoseData) -> Distances:
 def _body(pose: PoseData) -> Landmarks:
     assert pose.pose_landmarks is not None
     return pose.pose_landmarks
-
-

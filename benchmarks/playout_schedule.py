@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import Any, Final
@@ -72,9 +73,9 @@ def _row(
     """Return the figures; what came after the last arrival is the end, and no part of the schedule."""
     end = coming[-1].time
     counted = [time for time in times if first + _SETTLING <= time <= end]
-    gaps = [1000 * (b - a) for a, b in zip(counted, counted[1:], strict=False)]
+    gaps = [1000 * (b - a) for a, b in itertools.pairwise(counted)]
     came = [each.time for each in coming if first + _SETTLING <= each.time]
-    before = [1000 * (b - a) for a, b in zip(came, came[1:], strict=False)]
+    before = [1000 * (b - a) for a, b in itertools.pairwise(came)]
     _, _, p99 = percentiles(gaps)
     return {
         "clock": clock_name,

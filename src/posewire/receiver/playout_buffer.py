@@ -134,12 +134,16 @@ class PlayoutBuffer:
         """Tell the time line of a frame; returns its capture time on it."""
         timestamp = received.timestamp
         transit = received.arrived - timestamp
+        # Sound that the decoder made up for a lost packet has no bytes; it tells nothing of the way.
+        travelled = received.size > 0
         if (skew := self._timeline.skew) is not None:
-            skew.observe(received.kind, now=received.arrived, transit=transit)
+            if travelled:
+                skew.observe(received.kind, now=received.arrived, transit=transit)
             if received.kind == "audio":
                 timestamp += skew.correction
                 transit -= skew.correction
-        self._delay.observe(self._key, now=received.arrived, transit=transit, lead=lead)
+        if travelled or not self._delay.known:
+            self._delay.observe(self._key, now=received.arrived, transit=transit, lead=lead)
         self._renew()
         return timestamp
 

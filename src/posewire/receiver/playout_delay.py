@@ -1,4 +1,4 @@
-"""How long after its capture a moment is shown: long enough for the jitter, and no longer. Pure: time is an argument."""
+"""How long after its capture a moment is shown: as long as the jitter needs. Pure: time is an argument."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MAX_STREAMS: Final = 64
 
 
 class _Transits:
-    """Arrival − capture of the recent frames of one stream: in order of coming, and in order of size."""
+    """Arrival less capture of the recent frames of one stream: in order of coming, and in order of size."""
 
     def __init__(self) -> None:
         self._times: deque[tuple[float, float]] = deque()
@@ -60,7 +60,7 @@ class _Transits:
 class PlayoutDelay:
     """The time line of one sender: what was captured at ``t`` is shown at ``t + offset``, on the receiver's clock.
 
-    The offset is the least transit (arrival − capture) of the last seconds, which holds the network's delay and any
+    The offset is the least transit (arrival less capture) of the last seconds, which holds the network's delay and any
     error of the clocks, and the delay on top of it. A fixed delay is that. An adaptive one is a quantile of the
     transits over the least, as NetEq's `DelayManager` and `RelativeArrivalDelayTracker` have it (WebRTC,
     modules/audio_coding/neteq), of a plain window instead of a histogram that forgets. The windowed least is that of
@@ -86,6 +86,11 @@ class PlayoutDelay:
         self._since = 0.0
         self._late = 0
         self._late_since = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether there was a frame."""
+        return bool(self._streams)
 
     @property
     def delay(self) -> float:

@@ -159,5 +159,3 @@ class PoseResampler(PlayoutBuffer):
         pose = self._frames[place].pose
         assert pose is not None
         return Moment(self._times[place], pose)
-
-

@@ -49,9 +49,7 @@ class PaperFilter:
     min_cutoff=st.floats(0.1, 10),
     beta=st.floats(0, 20),
 )
-def test_it_is_the_filter_of_the_paper(
-    values: list[float], steps: list[float], min_cutoff: float, beta: float
-) -> None:
+def test_it_is_the_filter_of_the_paper(values: list[float], steps: list[float], min_cutoff: float, beta: float) -> None:
     settings = OneEuro(min_cutoff=min_cutoff, beta=beta)
     ours, theirs, time = OneEuroFilter(settings), PaperFilter(settings), 100.0
     for value, step in zip(values, steps, strict=False):

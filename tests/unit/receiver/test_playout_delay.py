@@ -136,9 +136,7 @@ def test_the_number_of_streams_and_frames_is_bounded() -> None:
     ahead=st.floats(0, 0.5),
     fixed=st.one_of(st.none(), st.floats(0.01, 0.3)),
 )
-def test_due_is_the_time_at_which_the_moment_is_shown(
-    transits: list[float], ahead: float, fixed: float | None
-) -> None:
+def test_due_is_the_time_at_which_the_moment_is_shown(transits: list[float], ahead: float, fixed: float | None) -> None:
     delay = PlayoutDelay(delay=fixed)
     now = 0.0
     for transit in transits:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import statistics
 from typing import Any
@@ -24,7 +25,7 @@ def resampler(delay: float | None = 0.08, **options: Any) -> tuple[PoseResampler
 
 
 def gaps(released: list[tuple[float, Any]]) -> list[float]:
-    return [b - a for (a, _), (b, _) in zip(released, released[1:], strict=False)]
+    return [b - a for (a, _), (b, _) in itertools.pairwise(released)]
 
 
 @pytest.mark.parametrize("delay", [0.08, None])
