@@ -55,7 +55,8 @@ def _row(clip: Clip, seed: int) -> dict[str, Any]:
         for name, make in methods.items()
     }
     smooth, held = _through_resampler(clip, sent, fps, seed)
-    rows = {name: float(error.mean()) for name, error in errors.items()}
+    rows = {name: float(np.linalg.norm(error, axis=1).mean()) for name, error in errors.items()}
+    flat = {name: float(np.linalg.norm(error[:, :2], axis=1).mean()) for name, error in errors.items()}
     return {
         "recording": clip.name,
         "fps": round(fps, 2),
@@ -63,6 +64,7 @@ def _row(clip: Clip, seed: int) -> dict[str, Any]:
         **{f"{name}_error": float(f"{value:.4g}") for name, value in rows.items()},
         "linear_ratio": round(rows["linear"] / rows["hold"], 3),
         "cubic_ratio": round(rows["cubic"] / rows["hold"], 3),
+        "cubic_ratio_xy": round(flat["cubic"] / flat["hold"], 3),
         "smooth_ratio": round(smooth / held, 3),
     }
 
@@ -98,7 +100,11 @@ def _through_resampler(clip: Clip, sent: Sequence[Moment], fps: float, seed: int
         assert release.received.pose is not None
         errors.append(_distances(release.pose, exact))
         held.append(_distances(release.received.pose, exact))
-    return float(np.concatenate(errors).mean()), float(np.concatenate(held).mean())
+    return _mean(errors), _mean(held)
+
+
+def _mean(errors: list[Distances]) -> float:
+    return float(np.linalg.norm(np.concatenate(errors), axis=1).mean())
 
 
 def _between(truth: Sequence[Moment], index: int, instant: float) -> bool:
@@ -123,11 +129,9 @@ def play(buffer: Any, coming: Sequence[Arrival]) -> list[tuple[Release, float]]:
 
 
 def _distances(found: PoseData, true: PoseData) -> Distances:
-    """Return the distance of each joint that both have, over x, y and z."""
-    a, b = _body(found), _body(true)
-    distance = np.linalg.norm(a[:, :3].astype(np.float64) - b[:, :3], axis=1)
-    kept: Distances = distance[np.isfinite(distance)]
-    return kept
+    """Return how far each joint that both have is from the true one, in x, y and z."""
+    away: Distances = _body(found)[:, :3].astype(np.float64) - _body(true)[:, :3]
+    return away[np.isfinite(away).all(axis=1)]
 
 
 def _body(pose: PoseData) -> Landmarks:

@@ -39,14 +39,33 @@ async def real(seconds: float, seed: int, delay: float | None) -> dict[str, Any]
     coming = _arrivals(seconds, seed, start=start)
     frames = PlayoutSubscription("pose", None, None, size=128, playout=Playout(mode="smooth", delay=delay))
     feeding = asyncio.create_task(_feed(frames, coming), name="benchmark.feed")
+    ticking = asyncio.create_task(_tick(), name="benchmark.tick")
     times, added = [], 0.0
     async for frame in frames:
         times.append(clock.now())
         assert abs(frame.age - (times[-1] - frame.timestamp)) < 0.01
         added = frames.delay or added
     await feeding
+    ticking.cancel()
+    await asyncio.wait([ticking])
     counts = Counts(dropped=frames.dropped, late=frames.late, missing=frames.missing)
-    return _row("real", delay, added, times, times[0], counts, coming)
+    return _row("real", delay, added, times, times[0], counts, coming) | {"timer_std_ms": _even(_ticks)}
+
+
+_ticks: list[float] = []
+"""When a plain timer came that was set for every thirtieth of a second: what this machine can do at the moment."""
+
+
+async def _tick() -> None:
+    _ticks.clear()
+    start = clock.now()
+    while True:
+        await asyncio.sleep(start + (len(_ticks) + 1) / FPS - clock.now())
+        _ticks.append(clock.now())
+
+
+def _even(times: Sequence[float]) -> float:
+    return round(1000 * statistics.pstdev(b - a for a, b in itertools.pairwise(times)), 3)
 
 
 async def _feed(frames: PlayoutSubscription, coming: Sequence[Arrival]) -> None:
@@ -75,18 +94,18 @@ def _row(
     counted = [time for time in times if first + _SETTLING <= time <= end]
     gaps = [1000 * (b - a) for a, b in itertools.pairwise(counted)]
     came = [each.time for each in coming if first + _SETTLING <= each.time]
-    before = [1000 * (b - a) for a, b in itertools.pairwise(came)]
     _, _, p99 = percentiles(gaps)
     return {
         "clock": clock_name,
         "delay": "adaptive" if delay is None else f"{delay * 1000:g} ms",
         "delay_ms": round(added * 1000, 1),
-        "interval_std_ms": round(statistics.pstdev(gaps), 3),
+        "interval_std_ms": _even(counted),
         "interval_p99_ms": round(p99, 2),
         "interval_max_ms": round(max(gaps), 2),
-        "arrival_std_ms": round(statistics.pstdev(before), 2),
+        "arrival_std_ms": _even(came),
         "released": len(times),
         "late": counts.late,
         "missing": counts.missing,
         "dropped": counts.dropped,
+        "timer_std_ms": 0.0,
     }

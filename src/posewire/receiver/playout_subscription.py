@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Callable
 from typing import Final, Literal
@@ -14,7 +15,7 @@ from posewire.errors import InvalidDataError
 from posewire.receiver.alignment import Alignment
 from posewire.receiver.clock_skew import ClockSkew
 from posewire.receiver.frame import Frame, FrameKind
-from posewire.receiver.playout_buffer import EARLY, PlayoutBuffer, Timeline
+from posewire.receiver.playout_buffer import EARLY, PlayoutBuffer, Release, Timeline
 from posewire.receiver.playout_delay import PlayoutDelay
 from posewire.receiver.pose_resampler import PoseResampler
 from posewire.receiver.pose_smoother import PoseSmoother
@@ -150,25 +151,54 @@ class PlayoutSubscription(Subscription):
                 default=(math.inf, None),
             )
             if key is None:
-                self._check_end()
+                if self._ended:
+                    self._stop()
             elif due <= now + EARLY:
                 # No await after this line: a frame leaves its buffer only by being returned.
                 if (release := self._buffers[key].take(now)) is not None:
                     got = release.received
                     got.stats.render_lag = max(got.stats.render_lag, now - max(due, got.arrived))
-                    return self._frame(got, now, release.timestamp, release.pose, release.interpolated)
+                    return self._frame(release, now)
                 if self._ended:
                     self._forget(key)  # nothing more will come to be shown
                 continue
             self._alarm = due
-            seconds = min(due - now, _FORGET_SECONDS) if self._buffers else None
-            await self._wait(None if seconds is None else max(seconds, _LEAST_WAIT))
+            await self._wait(max(_LEAST_WAIT, min(due - now, _FORGET_SECONDS)) if self._buffers else None)
 
     async def aclose(self) -> None:
         """Stop collecting. Does not wait."""
         for key in list(self._buffers):
             self._forget(key)
         await super().aclose()
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait until something that is due sooner came, or for ``seconds``; it may be less."""
+        loop = asyncio.get_running_loop()
+        reader = loop.create_future()
+        self._readers.append(reader)
+        alarm = None if seconds is None else loop.call_later(seconds, _ring, reader)
+        try:
+            await reader
+        finally:
+            if alarm is not None:
+                alarm.cancel()
+            if reader in self._readers:  # cancelled, or the time is over
+                self._readers.remove(reader)
+
+    def _frame(self, release: Release, now: float) -> Frame:
+        got = release.received
+        return Frame(
+            user_id=got.user_id,
+            kind=got.kind,
+            stream=got.stream,
+            seq=got.seq,
+            timestamp=release.timestamp,
+            age=now - release.timestamp,
+            size=got.size,
+            pose=self._smoothed(got, release.pose, release.timestamp),
+            audio=got.audio,
+            interpolated=release.interpolated,
+        )
 
     def _new_buffer(self, received: Received) -> PlayoutBuffer:
         timeline = Timeline(self._playout.new_delay()) if self._timeline is None else self._timeline(received.user_id)
@@ -186,6 +216,11 @@ class PlayoutSubscription(Subscription):
 
     def _forget(self, key: tuple[str, str]) -> None:
         self._buffers.pop(key).close()
+
+
+def _ring(reader: asyncio.Future[None]) -> None:
+    if not reader.done():
+        reader.set_result(None)
 
 
 def _is_number(value: object) -> bool:

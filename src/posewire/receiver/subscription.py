@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Self
+from typing import NoReturn, Self
 
 from posewire import clock
 from posewire.protocol import PoseData
@@ -79,7 +79,8 @@ class Subscription:
 
     def put(self, received: Received) -> None:
         """Take a frame in; when full, the oldest goes. Never waits."""
-        self._counts.dropped += len(self._waiting) == self._waiting.maxlen
+        if len(self._waiting) == self._waiting.maxlen:
+            self._counts.dropped += 1
         self._waiting.append(received)
         if self._readers:
             self._wake()
@@ -97,66 +98,50 @@ class Subscription:
 
     async def __anext__(self) -> Frame:
         while not self._waiting:
-            self._check_end()
-            await self._wait()
+            if self._ended:
+                self._stop()
+            reader = asyncio.get_running_loop().create_future()
+            self._readers.append(reader)
+            try:
+                await reader
+            finally:
+                if reader in self._readers:  # cancelled
+                    self._readers.remove(reader)
         # No await after this line: a frame leaves the queue only by being returned.
         got = self._waiting.popleft()
         now = clock.now()
         if now - got.arrived > got.stats.render_lag:
             got.stats.render_lag = now - got.arrived
-        return self._frame(got, now, got.timestamp, got.pose)
-
-    def _check_end(self) -> None:
-        """Stop the loop when nothing more will come."""
-        if self._ended:
-            if self._failure is not None:
-                raise self._failure()
-            raise StopAsyncIteration
-
-    async def _wait(self, seconds: float | None = None) -> None:
-        """Wait until something happened, or for ``seconds``; it may be less."""
-        loop = asyncio.get_running_loop()
-        reader = loop.create_future()
-        self._readers.append(reader)
-        alarm = None if seconds is None else loop.call_later(seconds, _wake, reader)
-        try:
-            await reader
-        finally:
-            if alarm is not None:
-                alarm.cancel()
-            if reader in self._readers:  # cancelled, or the time is over
-                self._readers.remove(reader)
-
-    def _frame(
-        self, got: Received, now: float, timestamp: float, pose: PoseData | None, interpolated: bool = False
-    ) -> Frame:
-        if self._smoother is not None and pose is not None:
-            pose = self._smoother.smooth(got.user_id, got.stream, pose, timestamp)
         return Frame(
             user_id=got.user_id,
             kind=got.kind,
             stream=got.stream,
             seq=got.seq,
-            timestamp=timestamp,
-            age=now - timestamp,
+            timestamp=got.timestamp,
+            age=now - got.timestamp,
             size=got.size,
-            pose=pose,
+            pose=got.pose if self._smoother is None else self._smoothed(got, got.pose, got.timestamp),
             audio=got.audio,
-            interpolated=interpolated,
         )
+
+    def _stop(self) -> NoReturn:
+        if self._failure is not None:
+            raise self._failure()
+        raise StopAsyncIteration
+
+    def _smoothed(self, got: Received, pose: PoseData | None, timestamp: float) -> PoseData | None:
+        if self._smoother is None or pose is None:
+            return pose
+        return self._smoother.smooth(got.user_id, got.stream, pose, timestamp)
 
     def _wake(self) -> None:
         # All of them: the one that is woken may be cancelled before it has its turn.
         readers, self._readers = self._readers, []
         for reader in readers:
-            _wake(reader)
+            if not reader.done():
+                reader.set_result(None)
 
     async def aclose(self) -> None:
         """Stop collecting. Does not wait."""
         self._waiting.clear()
         self.end()
-
-
-def _wake(reader: asyncio.Future[None]) -> None:
-    if not reader.done():
-        reader.set_result(None)
