@@ -42,12 +42,12 @@ async def test_smooth_poses_are_those_of_their_moments(server: posewire.Server, 
     moments = [frame.timestamp for frame in got]
     assert moments == sorted(set(moments))
     assert sum(frame.interpolated for frame in got) > 30
-    start = moments[0] - points(got[0])[0, 0] * 60
+    start = moments[0] - float(points(got[0])[0, 0]) * 60
     for frame in got:
         assert frame.pose is not None
         assert frame.pose.timestamp == pytest.approx(frame.timestamp, abs=1e-4)
         # Half a step of the wire format is 15 ms of this motion.
-        assert start + points(frame)[0, 0] * 60 == pytest.approx(frame.timestamp, abs=0.035)
+        assert start + float(points(frame)[0, 0]) * 60 == pytest.approx(frame.timestamp, abs=0.035)
         assert 0.9 < frame.age < 11
     assert all((each.late, each.missing) == (0, 0) for each in stats if each.stream == "pose")
 
