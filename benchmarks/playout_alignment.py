@@ -27,6 +27,7 @@ POSE_FPS: Final = 30
 CHUNK: Final = 0.02
 """Seconds of sound in a chunk; it is stamped with its first sample and sent with its last."""
 _RATE: Final = 16_000
+_START: Final = 1000.0
 _SETTLING: Final = 5.0
 """Seconds that do not count: until the delay has met the first lost packets."""
 
@@ -47,15 +48,15 @@ class _Figures(NamedTuple):
 
 def virtual(seconds: float, seed: int, *, skew_ppm: float = 0.0) -> dict[str, Any]:
     """Run the two buffers by the times alone; ``skew_ppm``: how much slower the sound card's clock runs."""
-    captures = [Capture(time, time, "pose", blank_pose()) for time in np.arange(0, seconds, 1 / POSE_FPS).tolist()]
+    captures = [
+        Capture(_START + time, _START + time, "pose", blank_pose())
+        for time in np.arange(0, seconds, 1 / POSE_FPS).tolist()
+    ]
     samples = np.zeros(8, np.int16)
     for true in np.arange(0, seconds, CHUNK).tolist():
-        stamp = 1000.0 + true * (1 - skew_ppm / 1e6)
-        captures.append(Capture(stamp, true + CHUNK, "audio", audio=AudioChunk(samples, _RATE, true)))
-    captures = [
-        each._replace(stamp=1000.0 + each.stamp if each.kind == "pose" else each.stamp, sent=1000.0 + each.sent)
-        for each in captures
-    ]
+        # The sender stamps it by its sound card; the true time travels in the chunk.
+        stamp, chunk = _START + true * (1 - skew_ppm / 1e6), AudioChunk(samples, _RATE, _START + true)
+        captures.append(Capture(stamp, _START + true + CHUNK, "audio", audio=chunk))
     timeline = new_timeline(Playout(mode="timecode"))
     told: list[bool] = []
     counts = {kind: Counts() for kind in ("pose", "audio")}
@@ -66,7 +67,7 @@ def virtual(seconds: float, seed: int, *, skew_ppm: float = 0.0) -> dict[str, An
     shown: dict[str, list[Shown]] = {"pose": [], "audio": []}
     for time, kind, release in _run(buffers, carry(captures, LOSSY, seed)):
         audio = release.received.audio
-        true = release.received.timestamp if audio is None else 1000.0 + audio.timestamp
+        true = release.received.timestamp if audio is None else audio.timestamp
         shown[kind].append(Shown(time, time - true))
     figures = _Figures(
         sum(each.late for each in counts.values()),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -21,13 +22,16 @@ from posewire.receiver.received import Counts
 SENT_FPS: Final = 30
 RECORDINGS: Final = ("pose_jump_swing_90fps", "mocap_cmu_01_01", "mocap_cmu_02_05", "mocap_cmu_03_03")
 """Those of 60 and 90 fps: what lies between two poses sent at 30 is known."""
+PACKAGED: Final = ("jump",)
+"""The same as ships in the package."""
 
 Distances = npt.NDArray[np.float64]
 
 
-def measure_motion(folder: Any, seed: int) -> list[dict[str, Any]]:
+def measure_motion(folder: Path, seed: int) -> list[dict[str, Any]]:
     """Return a row for each recording: mean distance from the true joint, and the ratio to that of holding."""
-    return [_row(clip, seed) for clip in load_clips(folder, names=RECORDINGS)]
+    names = [name for name in RECORDINGS if (folder / f"{name}.npz").exists()] or PACKAGED
+    return [_row(clip, seed) for clip in load_clips(folder, names=names)]
 
 
 def _row(clip: Clip, seed: int) -> dict[str, Any]:
@@ -35,7 +39,6 @@ def _row(clip: Clip, seed: int) -> dict[str, Any]:
     fps = (len(times) - 1) / (times[-1] - times[0])
     step = round(fps / SENT_FPS)
     sent = [Moment(pose.timestamp, pose) for pose in _as_sent(clip.poses[::step])]
-    truth = [pose for index, pose in enumerate(clip.poses) if index % step and index < (len(sent) - 1) * step]
     methods: dict[str, Callable[[int, float], PoseData]] = {
         "hold": lambda place, _: sent[place].pose,
         "linear": lambda place, instant: interpolate(sent[place], sent[place + 1], instant),
@@ -48,6 +51,7 @@ def _row(clip: Clip, seed: int) -> dict[str, Any]:
         ),
     }
     places = [index for index in range(len(clip.poses)) if index % step and index < (len(sent) - 1) * step]
+    truth = [clip.poses[index] for index in places]
     errors = {
         name: np.concatenate(
             [_distances(make(index // step, pose.timestamp), pose) for index, pose in zip(places, truth, strict=True)]

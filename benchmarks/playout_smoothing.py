@@ -16,13 +16,15 @@ from posewire.receiver.one_euro_filter import OneEuro
 from posewire.receiver.pose_smoother import PoseSmoother
 
 RECORDINGS: Final = ("pose_taichi", "pose_treadmill_walk", "holistic_hands_body")
+PACKAGED: Final = ("signing",)
 SETTINGS: Final = (OneEuro(), OneEuro(min_cutoff=1.0, beta=1.0))
 
 
 def measure_smoothing(folder: Path) -> list[dict[str, Any]]:
     """Return a row for each recording and setting."""
     rows = []
-    for clip in load_clips(folder, names=RECORDINGS):
+    names = [name for name in RECORDINGS if (folder / f"{name}.npz").exists()] or PACKAGED
+    for clip in load_clips(folder, names=names):
         raw = np.stack([_xy(pose) for pose in clip.poses])
         for settings in SETTINGS:
             smoother = PoseSmoother(settings)
