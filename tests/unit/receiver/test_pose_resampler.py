@@ -131,6 +131,24 @@ def test_a_frame_that_comes_after_its_moment_is_counted_and_used_if_it_still_can
     assert (counts.late, frames[30].stats.late) == (1, 1)
 
 
+def test_a_pose_without_a_past_stays_where_it_is_for_a_moment() -> None:
+    frames = stream(2, every=1 / 30, transit=lambda index: 0.02 + 0.1 * index)
+    frames[0] = frame(1, START, arrived=START + 0.02, value=7.0)
+    buffer, _ = resampler(0.005, fps=100)
+    alone = [release for time, release in play(buffer, frames) if time < frames[1].arrived]
+    assert [round(1000 * (release.timestamp - START)) for release in alone] == [0, 10, 20, 30]
+    assert all(value_of(release.pose) == 7.0 for release in alone)
+
+
+def test_time_stands_still_while_the_delay_jumps_and_never_goes_back() -> None:
+    frames = stream(300, every=1 / 30, transit=lambda index: 0.9 if 100 <= index < 130 and index % 9 else 0.02)
+    counts = Counts()
+    buffer = PoseResampler(Timeline(PlayoutDelay(delay_max=2.0)), counts, size=128)
+    moments = [release.timestamp for _, release in play(buffer, frames)]
+    assert moments == sorted(set(moments))
+    assert buffer.delay > 0.8
+
+
 def test_a_loop_that_comes_late_gets_the_newest_and_what_it_missed_is_counted() -> None:
     buffer, counts = resampler(0.05)
     for received in stream(30, every=1 / 30, transit=lambda _: 0.02):
