@@ -109,9 +109,7 @@ class PlayoutBuffer:
     def next_time(self) -> float | None:
         """Return when something is to be released next; None while nothing waits."""
         self._renew()
-        if not self._times:
-            return None
-        return self._delay.due(self._times[0]) if self._alignment.held else -math.inf
+        return self._delay.due(self._times[0]) if self._times else None
 
     def take(self, now: float) -> Release | None:
         """Return what is to be released at ``now``, if anything is. What it returns has left the buffer."""
@@ -126,23 +124,17 @@ class PlayoutBuffer:
         self._count_missing(received)
         return Release(received, timestamp, received.pose, interpolated=False)
 
-    def close(self) -> None:
-        """Give up the stream's place on the time line."""
-        self._delay.forget(self._key)
-
     def _observe(self, received: Received, *, lead: float) -> float:
         """Tell the time line of a frame; returns its capture time on it."""
         timestamp = received.timestamp
         transit = received.arrived - timestamp
-        # Sound that the decoder made up for a lost packet has no bytes; it tells nothing of the way.
-        travelled = received.size > 0
         if (skew := self._timeline.skew) is not None:
-            if travelled:
-                skew.observe(received.kind, now=received.arrived, transit=transit)
+            skew.observe(received.kind, now=received.arrived, transit=transit)
             if received.kind == "audio":
                 timestamp += skew.correction
                 transit -= skew.correction
-        if travelled or not self._delay.known:
+        # Sound that the decoder made up for a lost packet has no bytes; it tells nothing of the way.
+        if received.size or not self._delay.known:
             self._delay.observe(self._key, now=received.arrived, transit=transit, lead=lead)
         self._renew()
         return timestamp

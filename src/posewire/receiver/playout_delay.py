@@ -120,11 +120,6 @@ class PlayoutDelay:
         transits.add(now, transit)
         self._aim(now, at_once=first)
 
-    def forget(self, stream: Hashable) -> None:
-        """Let a stream that ended have no say any more."""
-        if len(self._streams) > 1:
-            self._streams.pop(stream, None)
-
     def offset(self, now: float) -> float:
         """Return how many seconds after its capture a moment is shown that is shown at ``now``."""
         elapsed = max(0.0, now - self._since)

@@ -133,7 +133,7 @@ class PlayoutSubscription(Subscription):
         buffer = self._buffers.get(key)
         if buffer is None:
             if len(self._buffers) >= _MAX_STREAMS:
-                self._forget(min(self._buffers, key=lambda each: self._buffers[each].heard))
+                del self._buffers[min(self._buffers, key=lambda each: self._buffers[each].heard)]
             buffer = self._buffers[key] = self._new_buffer(received)
         buffer.put(received, now)
         due = buffer.next_time()
@@ -160,15 +160,14 @@ class PlayoutSubscription(Subscription):
                     got.stats.render_lag = max(got.stats.render_lag, now - max(due, got.arrived))
                     return self._frame(release, now)
                 if self._ended:
-                    self._forget(key)  # nothing more will come to be shown
+                    del self._buffers[key]  # nothing more will come to be shown
                 continue
             self._alarm = due
             await self._wait(max(_LEAST_WAIT, min(due - now, _FORGET_SECONDS)) if self._buffers else None)
 
     async def aclose(self) -> None:
         """Stop collecting. Does not wait."""
-        for key in list(self._buffers):
-            self._forget(key)
+        self._buffers.clear()
         await super().aclose()
 
     async def _wait(self, seconds: float | None) -> None:
@@ -212,10 +211,7 @@ class PlayoutSubscription(Subscription):
             return
         self._tidied = now
         for key in [key for key, buffer in self._buffers.items() if now - buffer.heard > _FORGET_SECONDS]:
-            self._forget(key)
-
-    def _forget(self, key: tuple[str, str]) -> None:
-        self._buffers.pop(key).close()
+            del self._buffers[key]
 
 
 def _ring(reader: asyncio.Future[None]) -> None:

@@ -95,10 +95,12 @@ def test_parts_and_skeletons_that_differ_come_from_the_nearer_capture() -> None:
 
 
 def test_a_motion_goes_on_where_it_is_known_and_rests_where_not() -> None:
-    found = extrapolate(moment(1, 0.0, missing=[5]), moment(2, 1.0, missing=[6]), 2.5).pose_landmarks
+    dim = body(0.0, missing=[5])
+    dim[:, 3] = 0.25
+    found = extrapolate(Moment(1, PoseData(dim)), moment(2, 1.0, missing=[6]), 2.5).pose_landmarks
     assert found is not None
     assert found[0, :3] == pytest.approx(1.5)
-    assert found[0, 3] == 0.5
+    assert found[0, 3] == 0.5, "as it was seen last"
     assert (found[5, :3] == 1.0).all()
     assert np.isnan(found[6]).all()
     other = Moment(1, PoseData(np.ones((17, 4), np.float32), skeleton="coco17"))
