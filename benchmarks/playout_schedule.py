@@ -41,9 +41,8 @@ async def real(seconds: float, seed: int, delay: float | None) -> dict[str, Any]
     feeding = asyncio.create_task(_feed(frames, coming), name="benchmark.feed")
     ticking = asyncio.create_task(_tick(), name="benchmark.tick")
     times, added = [], 0.0
-    async for frame in frames:
+    async for _ in frames:
         times.append(clock.now())
-        assert abs(frame.age - (times[-1] - frame.timestamp)) < 0.01
         added = frames.delay or added
     await feeding
     ticking.cancel()

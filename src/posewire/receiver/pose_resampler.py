@@ -70,8 +70,8 @@ class PoseResampler(PlayoutBuffer):
             self._measure(timestamp - self._times[-2])
         if self._next is None:
             self._next = max(due, now)
-            if self._silent and received.seq > self._seq_shown + 1:
-                self._count_silent(received)
+            if self._silent and (due < now or received.seq > self._seq_shown + 1):
+                self._count_silent(received)  # it came late, or others are lost: the sender did not rest
             self._silent = 0
 
     def next_time(self) -> float | None:

@@ -131,6 +131,25 @@ def test_a_frame_that_comes_after_its_moment_is_counted_and_used_if_it_still_can
     assert (counts.late, frames[30].stats.late) == (1, 1)
 
 
+def test_a_frame_is_late_when_its_moment_was_made_up_meanwhile() -> None:
+    frames = stream(60, every=1 / 30, transit=lambda index: 0.08 if index == 30 else 0.02)
+    buffer, counts = resampler(0.05, fps=200)
+    play(buffer, frames, until=frames[-1].arrived)
+    assert counts.late == 1
+
+
+def test_what_a_stall_held_up_is_late_and_the_newest_is_shown_at_once() -> None:
+    stalled = {index: 0.02 + (60 - index) / 30 for index in range(30, 60)}
+    frames = stream(120, every=1 / 30, transit=lambda index: stalled.get(index, 0.02))
+    buffer, counts = resampler(0.05)
+    released = play(buffer, frames, until=frames[-1].arrived)
+    assert 25 <= counts.late <= 29
+    assert counts.dropped == 0, "the loop was not too slow"
+    assert 10 <= counts.missing <= 16, "until the schedule stopped"
+    end = frames[59].arrived
+    assert min(time for time, _ in released if time >= end) < end + 0.001
+
+
 def test_a_pose_without_a_past_stays_where_it_is_for_a_moment() -> None:
     frames = stream(2, every=1 / 30, transit=lambda index: 0.02 + 0.1 * index)
     frames[0] = frame(1, START, arrived=START + 0.02, value=7.0)
