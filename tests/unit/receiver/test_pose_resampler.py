@@ -150,6 +150,38 @@ def test_what_a_stall_held_up_is_late_and_the_newest_is_shown_at_once() -> None:
     assert min(time for time, _ in released if time >= end) < end + 0.001
 
 
+def test_moments_are_even_however_late_the_loop_comes() -> None:
+    rng = random.Random(6)
+    buffer, _ = resampler(0.08)
+    released = play(buffer, stream(150, every=1 / 30, transit=lambda _: 0.02), lag=lambda: rng.uniform(0, 0.02))[40:-10]
+    assert statistics.pstdev(gaps(released)) > 0.004
+    moments = [release.timestamp for _, release in released]
+    assert [b - a for a, b in itertools.pairwise(moments)] == pytest.approx([1 / 30] * (len(moments) - 1), abs=1e-4)
+
+
+def test_a_long_pause_is_no_interval() -> None:
+    frames = [frame(1, START, arrived=START + 0.02)]
+    frames += [frame(2 + index, START + 3 + index / 30, arrived=START + 3.02 + index / 30) for index in range(30)]
+    buffer, _ = resampler(None)
+    released = play(buffer, frames, until=frames[-1].arrived)
+    assert buffer.delay < 0.1
+    assert gaps(released)[-10:] == pytest.approx([1 / 30] * 10)
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_a_clock_that_is_set_begins_the_schedule_anew(hours: int) -> None:
+    frames = stream(60, every=1 / 30, transit=lambda _: 0.02)
+    frames += [
+        frame(60 + index, START + 3600 * hours + index / 30, arrived=START + 2.02 + index / 30) for index in range(60)
+    ]
+    buffer, counts = resampler(0.05)
+    released = play(buffer, frames, until=frames[-1].arrived)
+    moments = [release.timestamp - START - 3600 * hours for _, release in released[-30:]]
+    assert moments == sorted(moments)
+    assert 0 < moments[0] < moments[-1] < 2
+    assert counts.missing == 0 if hours > 0 else counts.missing < 10, "late frames prove it more slowly"
+
+
 def test_a_pose_without_a_past_stays_where_it_is_for_a_moment() -> None:
     frames = stream(2, every=1 / 30, transit=lambda index: 0.02 + 0.1 * index)
     frames[0] = frame(1, START, arrived=START + 0.02, value=7.0)
