@@ -132,8 +132,9 @@ def test_a_frame_that_comes_after_its_moment_is_counted_and_used_if_it_still_can
 
 
 def test_a_frame_is_late_when_its_moment_was_made_up_meanwhile() -> None:
-    frames = stream(60, every=1 / 30, transit=lambda index: 0.08 if index == 30 else 0.02)
-    buffer, counts = resampler(0.05, fps=200)
+    # Captured between two moments; comes before the next moment but one.
+    frames = stream(60, every=1 / 30, transit=lambda index: 0.09 if index == 31 else 0.02)
+    buffer, counts = resampler(0.05, fps=45)
     play(buffer, frames, until=frames[-1].arrived)
     assert counts.late == 1
 
@@ -159,10 +160,11 @@ def test_moments_are_even_however_late_the_loop_comes() -> None:
     assert [b - a for a, b in itertools.pairwise(moments)] == pytest.approx([1 / 30] * (len(moments) - 1), abs=1e-4)
 
 
-def test_a_long_pause_is_no_interval() -> None:
+@pytest.mark.parametrize("delay", [None, 0.01])
+def test_a_long_pause_is_no_interval(delay: float | None) -> None:
     frames = [frame(1, START, arrived=START + 0.02)]
     frames += [frame(2 + index, START + 3 + index / 30, arrived=START + 3.02 + index / 30) for index in range(30)]
-    buffer, _ = resampler(None)
+    buffer, _ = resampler(delay)
     released = play(buffer, frames, until=frames[-1].arrived)
     assert buffer.delay < 0.1
     assert gaps(released)[-10:] == pytest.approx([1 / 30] * 10)
