@@ -10,6 +10,7 @@ from typing import Final
 
 from benchmarks import capacity, chaos, codec, crowd, failover, fanout, lanes, latency, pressure, resume, soak, targets
 from benchmarks import capacity, chaos, clock_sync, codec, crowd, fanout, latency, pressure, resume, soak, targets
+from benchmarks import capacity, chaos, codec, crowd, fanout, latency, playout, pressure, resume, soak, targets
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -25,6 +26,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "lanes": lanes,
     "crowd": crowd,
     "clock": clock_sync,
+    "playout": playout,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 

@@ -60,7 +60,7 @@ from posewire.flow import QueueItem, SendOutcome
 from posewire.monitor import PerformanceMetrics, PerformanceMonitor
 from posewire.protocol import AudioChunk, PoseData, PoseProtocol
 from posewire.protocol.room_view import RoomMember, RoomStatus
-from posewire.receiver import Frame, Subscription
+from posewire.receiver import Frame, OneEuro, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
 from posewire.sender import MediaSender, PoseSender, UnifiedSender
@@ -85,6 +85,7 @@ __all__ = [
     "Event",
     "SendOutcome",
     "Subscription",
+    "OneEuro",
     # the parts of a session
     "SocketManager",
     "ConnectionStatus",

@@ -196,6 +196,12 @@ class ReceiverConfig(Section, frozen=True, kw_only=True):
 
     queue_size: Annotated[int, Meta(ge=1, le=100_000)] = 128
     """Frames one ``frames()`` loop may fall behind; then the oldest goes, counted."""
+    playout: Literal["latest", "smooth", "timecode"] = "latest"
+    """When ``frames()`` releases what came: at once, on an even schedule, or sound and poses together."""
+    playout_delay: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """``smooth`` and ``timecode``: milliseconds after the least that the network takes; 0 follows the jitter."""
+    playout_delay_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    """Milliseconds: a delay that follows the jitter grows no further."""
 
 
 class MonitorConfig(Section, frozen=True, kw_only=True):

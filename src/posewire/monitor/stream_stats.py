@@ -40,6 +40,10 @@ class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
     age_p50: float
     age_p95: float
     age_p99: float
+    late: int = 0
+    """Frames that came after the moment a playout buffer had for them; over all loops that have one."""
+    missing: int = 0
+    """Moments at which such a buffer had nothing to show."""
 
 
 class StreamInterval(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,6 +72,9 @@ class StreamStats:
         self.number = number
         self.render_lag = 0.0
         """Longest that a frame waited for its reader since the last look, seconds; whoever delivers frames sets it."""
+        self.late = 0
+        self.missing = 0
+        """Both are counted by playout buffers."""
         self.newest_queueing = 0.0
         """Seconds that the newest frame was older than the youngest of the last ten seconds."""
         self._reported = (0, 0)
@@ -160,4 +167,6 @@ class StreamStats:
             age_p50=p50,
             age_p95=p95,
             age_p99=p99,
+            late=self.late,
+            missing=self.missing,
         )

@@ -9,15 +9,21 @@ from collections.abc import Callable
 
 from posewire import clock
 from posewire.config import ReceiverConfig
-from posewire.errors import InvalidDataError, ProtocolError
+from posewire.errors import InvalidDataError, ProtocolError, SynchronizationError
 from posewire.monitor import StreamFigures, StreamStats
 from posewire.protocol import Header, Kind, MissingReference, unpack_header
+from posewire.receiver.alignment import Alignment
 from posewire.receiver.frame import FrameKind
 from posewire.receiver.keyframes import Keyframes
+from posewire.receiver.one_euro_filter import OneEuro
+from posewire.receiver.playout_buffer import Timeline
+from posewire.receiver.playout_subscription import Playout, PlayoutSubscription, new_timeline
+from posewire.receiver.pose_smoother import PoseSmoother
+from posewire.receiver.received import Received
 from posewire.receiver.reporter import Reporter
-from posewire.receiver.subscription import Received, Subscription
+from posewire.receiver.subscription import Subscription
 from posewire.rooms import Opened, RoomManager
-from posewire.sockets import SocketManager
+from posewire.sockets import Event, SocketManager
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +54,8 @@ class Receiver:
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._audiences: dict[tuple[FrameKind, str, str], tuple[weakref.ref[Subscription], ...]] = {}
         """Who wants a stream: by kind, member and name. Found anew when a subscription comes or goes."""
+        self._timelines: weakref.WeakValueDictionary[tuple[str, Playout], Timeline] = weakref.WeakValueDictionary()
+        """Of members whose sound and poses are shown together; kept by the buffers that go by them."""
         self._stats: dict[tuple[str, str], StreamStats] = {}
         self._shown: dict[tuple[str, int, int], int] = {}
         """The newest pose of each stream that was delivered, by member, its number and the stream's."""
@@ -60,21 +68,43 @@ class Receiver:
         socket.on_packet(Kind.POSE, self._packet)
         socket.on_packet(Kind.AUDIO, self._packet)
 
-    def subscribe(self, kind: str = "pose", user_id: str | None = None, stream: str | None = None) -> Subscription:
-        """Return an async iterator of frames from now on.
+    def subscribe(
+        self,
+        kind: str = "pose",
+        user_id: str | None = None,
+        stream: str | None = None,
+        *,
+        playout: str | None = None,
+        delay: float | None = None,
+        fps: float | None = None,
+        smoothing: OneEuro | None = None,
+    ) -> Subscription:
+        """Return an async iterator of frames from now on; the arguments are those of `Session.frames`.
 
         Raises:
-            InvalidDataError: ``kind`` is neither ``pose`` nor ``audio``.
+            InvalidDataError: One of them is wrong, or does not fit the others.
         """
         if kind not in ("pose", "audio"):
             raise InvalidDataError(f"kind {kind!r}: expected 'pose' or 'audio'")
-        subscription = Subscription(
-            "pose" if kind == "pose" else "audio",
-            user_id,
-            stream,
-            size=self._config.queue_size,
-            ended=self._audiences.clear,
-        )
+        chosen = Playout.chosen(self._config, kind, playout, delay, fps)
+        if smoothing is not None and (kind != "pose" or not isinstance(smoothing, OneEuro)):
+            raise InvalidDataError(f"smoothing {smoothing!r}: expected None, or with poses a OneEuro")
+        smoother = None if smoothing is None else PoseSmoother(smoothing)
+        which: tuple[FrameKind, str | None, str | None] = ("pose" if kind == "pose" else "audio", user_id, stream)
+        size, ended = self._config.queue_size, self._audiences.clear
+        if chosen is None:
+            subscription = Subscription(*which, size=size, ended=ended, smoother=smoother)
+        else:
+            together = chosen.mode == "timecode"
+            subscription = PlayoutSubscription(
+                *which,
+                size=size,
+                playout=chosen,
+                timeline=functools.partial(self._timeline, chosen) if together else None,
+                aligned=self._aligned if together else None,
+                ended=ended,
+                smoother=smoother,
+            )
         if self._ended:
             subscription.end(self._failure)
         if kind == "pose" and not self._ended and not any(each.kind == "pose" for each in self._subscriptions):
@@ -82,6 +112,26 @@ class Receiver:
         self._subscriptions.add(subscription)
         self._audiences.clear()
         return subscription
+
+    def _timeline(self, playout: Playout, user_id: str) -> Timeline:
+        """Return what all loops with this playout share of a member."""
+        timeline = self._timelines.get((user_id, playout))
+        if timeline is None:
+            timeline = self._timelines[user_id, playout] = new_timeline(playout)
+        return timeline
+
+    def _aligned(self, received: Received, alignment: Alignment) -> None:
+        """Tell the application that sound and pose of a member are apart, or together again."""
+        component = f"{received.kind} of {received.user_id}"
+        data = {
+            "user_id": received.user_id,
+            "kind": received.kind,
+            "stream": received.stream,
+            "held": alignment.held,
+            "offset": alignment.offset * 1000,
+            "error": None if alignment.held else SynchronizationError(component, round(alignment.offset * 1000, 1)),
+        }
+        self._socket.dispatch(Event(name="synchronization", data=data))
 
     def stats(self) -> list[StreamFigures]:
         """Return the figures of every stream that was heard."""

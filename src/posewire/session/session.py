@@ -20,7 +20,7 @@ from posewire.flow import SendOutcome
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.monitor import PerformanceMonitor
 from posewire.protocol import RoomKey
-from posewire.receiver import Receiver, Subscription
+from posewire.receiver import OneEuro, Receiver, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
 from posewire.sender import MediaSender, PoseSender, UnifiedSender
@@ -280,7 +280,17 @@ class Session:
 
     # Receiving -------------------------------------------------------------------------------------------------------
 
-    def frames(self, kind: str = "pose", user_id: str | None = None, stream: str | None = None) -> Subscription:
+    def frames(
+        self,
+        kind: str = "pose",
+        user_id: str | None = None,
+        stream: str | None = None,
+        *,
+        playout: str | None = None,
+        delay: float | None = None,
+        fps: float | None = None,
+        smoothing: OneEuro | None = None,
+    ) -> Subscription:
         """Return an async iterator of the others' frames, from now on.
 
         A loop that falls behind loses the oldest frames (`Subscription.dropped` counts them). The loop ends when the
@@ -290,16 +300,27 @@ class Session:
             kind: ``pose`` or ``audio``.
             user_id: Only of this member.
             stream: Only of this stream.
+            playout: ``latest``: each frame as it comes. ``smooth``: poses on an even schedule, each interpolated at
+                exactly the moment that is shown then; sound at even times. ``timecode``: sound and poses of a member,
+                of loops with the same arguments, each released as long after its capture as the other; the event
+                ``synchronization`` tells when that cannot be. By default ``receiver.playout``.
+                See docs/topics/playout.md.
+            delay: Seconds that frames are shown later than the network would allow. By default
+                ``receiver.playout_delay``; when that is 0, the delay follows the jitter.
+            fps: With ``smooth``, poses a second; by default as many as the sender captures.
+            smoothing: How landmarks that tremble are smoothed.
 
         Raises:
             RoomError: We may not subscribe in this room.
-            InvalidDataError: No such kind.
+            InvalidDataError: No such kind or playout, or arguments that do not fit.
         """
         state = self.rooms.state
         member = state.members.get(self.user_id) if state is not None else None
         if state is not None and member is not None and not member.subscribe:
             raise RoomError(state.room_id, f"{member.id} may not subscribe here")
-        return self.receiver.subscribe(kind, user_id, stream)
+        return self.receiver.subscribe(
+            kind, user_id, stream, playout=playout, delay=delay, fps=fps, smoothing=smoothing
+        )
 
     @overload
     def on(self, event: str, handler: _H) -> _H: ...

@@ -87,6 +87,8 @@ RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (MediaConfig, "sample_rate", 4000, 384_000, 3999, 384_001),
     (MediaConfig, "channels", 1, 8, 0, 9),
     (ReceiverConfig, "queue_size", 1, 100_000, 0, 100_001),
+    (ReceiverConfig, "playout_delay", 0, 10_000, -1, 10_001),
+    (ReceiverConfig, "playout_delay_max", 1, 10_000, 0, 10_001),
     (MonitorConfig, "window_size", 2, 100_000, 1, 100_001),
     (MonitorConfig, "sample_interval", *MS),
     (ServerConfig, "port", 0, 65_535, -1, 65_536),
