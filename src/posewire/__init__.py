@@ -58,12 +58,12 @@ from posewire.errors import (
 )
 from posewire.flow import QueueItem, SendOutcome
 from posewire.monitor import PerformanceMetrics, PerformanceMonitor
-from posewire.protocol import AudioChunk, PoseData, PoseProtocol
+from posewire.protocol import AudioChunk, MediaData, MediaProtocol, PoseData, PoseProtocol
 from posewire.protocol.room_view import RoomMember, RoomStatus
 from posewire.receiver import Frame, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
-from posewire.sender import MediaSender, PoseSender, UnifiedSender
+from posewire.sender import MediaSender, PoseSender, SendSettings, UnifiedSender
 from posewire.server import Server, serve
 from posewire.session import Session, connect, get_performance_metrics, join_room, send_pose_data
 from posewire.sockets import ConnectionStatus, Event, SocketManager
@@ -95,6 +95,9 @@ __all__ = [
     "QueueItem",
     "PoseSender",
     "MediaSender",
+    "MediaData",
+    "MediaProtocol",
+    "SendSettings",
     "PoseProtocol",
     "PerformanceMonitor",
     "PerformanceMetrics",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-from collections import Counter
+import math
+from collections import Counter, deque
 from collections.abc import Callable
 
 from posewire.errors import QueueManagementError
@@ -13,6 +14,7 @@ from posewire.flow.send_outcome import SendOutcome
 from posewire.protocol import Delivery, Kind
 
 _Slot = tuple[Kind, str]
+_WAITS = 100
 
 
 class SendQueue:
@@ -21,6 +23,7 @@ class SendQueue:
     When it is full, the frame of the lowest priority goes, of these the oldest; that may be the newcomer. Every frame
     that does not leave through `take` is counted in `drops` by reason: ``replaced``, ``queue_full``, ``expired``,
     ``cleared``; and told to ``on_drop``. Reliable frames are never dropped for another: a queue full of them refuses.
+    `clean_up_at` makes room for many at once, and earlier.
 
     Pure and not for threads; two heaps with lazy deletion, so every step is O(log n).
     """
@@ -30,6 +33,10 @@ class SendQueue:
             raise QueueManagementError("create", f"capacity {capacity}: expected at least 1")
         self.capacity = capacity
         self.drops: Counter[str] = Counter()
+        self.waits: deque[float] = deque(maxlen=_WAITS)
+        """Seconds that each of the last frames waited before it was taken."""
+        self._high = self._low = capacity
+        self._shares = (1.0, 1.0)
         self._on_drop = on_drop
         self._best: list[QueueItem] = []
         self._worst: list[tuple[int, float, int, QueueItem]] = []
@@ -57,8 +64,11 @@ class SendQueue:
         heapq.heappush(self._best, item)
         if item.delivery is not Delivery.RELIABLE:
             heapq.heappush(self._worst, (item.priority, item.timestamp, item.serial, item))
-        if self._size > self.capacity:
-            self._drop_lowest(item)
+        if self._size > self._high:
+            self.keep_best(self._low)
+            if self._size > self.capacity:
+                # Only reliable frames wait, and none of them may go for another.
+                self.drop(item, "queue_full")
         self._compact()
         return outcome if item.waiting else SendOutcome.DROPPED
 
@@ -80,7 +90,51 @@ class SendQueue:
         if item is not None:
             heapq.heappop(self._best)
             self._remove(item)
+            self.waits.append(max(0.0, now - item.queued))
         return item
+
+    def waiting(self) -> list[QueueItem]:
+        """Return what waits, the best first."""
+        return sorted(item for item in self._best if item.waiting)
+
+    def resize(self, capacity: int) -> None:
+        """Hold at most ``capacity`` from now on. What is too much goes as from a full queue, except reliable frames."""
+        if capacity < 1:
+            raise QueueManagementError("resize", f"capacity {capacity}: expected at least 1")
+        self.capacity = capacity
+        self.clean_up_at(*self._shares)
+        self.keep_best(capacity)
+
+    def clean_up_at(self, threshold: float, keep: float) -> None:
+        """When more than the share ``threshold`` of the capacity waits, keep the best share ``keep`` of it; 0..1."""
+        self._shares = (threshold, keep)
+        self._high = max(1, math.floor(threshold * self.capacity))
+        self._low = max(1, min(self._high, math.floor(keep * self.capacity)))
+
+    @property
+    def clean_up_shares(self) -> tuple[float, float]:
+        """What `clean_up_at` was told last."""
+        return self._shares
+
+    @property
+    def threshold(self) -> int:
+        """Frames that may wait before the lowest are cleaned out."""
+        return self._high
+
+    def keep_best(self, count: int) -> int:
+        """Drop the lowest until ``count`` wait; returns how many went. Reliable frames stay."""
+        dropped = 0
+        while self._size > count and self._worst:
+            item = heapq.heappop(self._worst)[-1]
+            if item.waiting:
+                self.drop(item, "queue_full")
+                dropped += 1
+        return dropped
+
+    def withdraw(self, item: QueueItem) -> None:
+        """Take a frame out, if it still waits, and count nothing: it will be back."""
+        if item.waiting:
+            self._remove(item)
 
     def drop(self, item: QueueItem, reason: str) -> None:
         """Drop a frame, if it still waits."""
@@ -98,15 +152,6 @@ class SendQueue:
         self._worst.clear()
         self._slots.clear()
         self._size = 0
-
-    def _drop_lowest(self, newcomer: QueueItem) -> None:
-        while self._worst:
-            item = heapq.heappop(self._worst)[-1]
-            if item.waiting:
-                self.drop(item, "queue_full")
-                return
-        # Only reliable frames wait, and none of them may go for another.
-        self.drop(newcomer, "queue_full")
 
     def _count(self, item: QueueItem, reason: str) -> None:
         self.drops[reason] += 1

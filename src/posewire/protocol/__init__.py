@@ -3,6 +3,7 @@
 from posewire.protocol.audio_chunk import AudioChunk, to_audio_chunk
 from posewire.protocol.header import HEADER_BYTES, Delivery, FrameType, Header, Kind, Seal, unpack_header
 from posewire.protocol.landmarks import to_pose_data
+from posewire.protocol.media_protocol import MediaData, MediaProtocol
 from posewire.protocol.opener import Opener
 from posewire.protocol.packet_writer import EVENT_STREAM, PacketWriter
 from posewire.protocol.pose_codec import ACCELERATED
@@ -27,6 +28,8 @@ __all__ = [
     "FrameType",
     "Header",
     "Kind",
+    "MediaData",
+    "MediaProtocol",
     "MissingReference",
     "Opener",
     "PacketWriter",

@@ -30,7 +30,17 @@ class Intake:
         self._config = config
         self._media = media
 
-    def item(self, data_type: str, data: Any, priority: int, stream: str, timestamp: float | None) -> QueueItem:
+    def item(
+        self,
+        data_type: str,
+        data: Any,
+        priority: int,
+        stream: str,
+        timestamp: float | None,
+        *,
+        delivery: Delivery | None = None,
+        max_age: float | None = None,
+    ) -> QueueItem:
         """Return a frame, checked; see `UnifiedSender.send` for what it may be and what is raised."""
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise InvalidDataError(f"priority {priority!r}: expected a whole number")
@@ -39,10 +49,11 @@ class Intake:
         now = clock.monotonic()
         if data_type == "pose":
             pose: PoseData | AudioChunk = to_pose_data(data)
-            kind, delivery, expires = Kind.POSE, Delivery.LATEST, None
+            kind, delivery, expires = Kind.POSE, delivery or Delivery.LATEST, None
         else:
             pose = to_audio_chunk(data, sample_rate=self._media.sample_rate, channels=self._media.channels)
-            kind, delivery, expires = Kind.AUDIO, Delivery.ORDERED, now + self._config.audio_max_age / 1000
+            kind, delivery = Kind.AUDIO, delivery or Delivery.ORDERED
+            expires = now + self._config.audio_max_age / 1000
         captured = pose.timestamp if timestamp is None else timestamp
         if not isinstance(captured, int | float) or not 0 <= captured < 1e12:
             raise InvalidDataError(f"timestamp {captured!r}: expected seconds since 1970")
@@ -55,7 +66,7 @@ class Intake:
             delivery=delivery,
             stream=stream,
             queued=now,
-            expires=expires,
+            expires=expires if max_age is None else now + max_age,
         )
 
     def check_grant(self) -> None:

@@ -18,7 +18,7 @@ from posewire.errors import ConfigurationError, ConnectionError, PosewireError, 
 from posewire.flow import SendOutcome
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.monitor import PerformanceMonitor
-from posewire.protocol import RoomKey
+from posewire.protocol import MediaProtocol, RoomKey
 from posewire.receiver import Receiver, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
@@ -83,8 +83,11 @@ class Session:
         self.sender = UnifiedSender(
             self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
         )
-        self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor)
-        self.media = MediaSender(self.sender)
+        self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor, self.alerts)
+        media = self.config.media
+        self.media = MediaSender(
+            self.sender, MediaProtocol(sample_rate=media.sample_rate, channels=media.channels)
+        )
         self.receiver = Receiver(self.socket, self.rooms, self.config.receiver)
         self._room = room
         self._task: asyncio.Task[None] | None = None
@@ -174,6 +177,7 @@ class Session:
                 "rooms": self.rooms.run,
                 "keys": self.rooms.follow_keys,
                 "pipeline": self.sender.run,
+                "adaptation": self.pose.run,
                 "keyframes": self.receiver.run,
                 "sampler": lambda: sample_system(self.monitor, interval=self.config.monitor.sample_interval / 1000),
             }

@@ -28,6 +28,7 @@ from posewire.protocol import (
     control,
 )
 from posewire.recovery import ErrorRecoveryChain
+from posewire.sockets.body_compression import BodyCompression
 from posewire.sockets.connection_status import ConnectionStatus
 from posewire.sockets.event_dispatcher import Event, EventDispatcher, Handler
 from posewire.sockets.event_outbox import EventOutbox
@@ -45,7 +46,7 @@ _T = TypeVar("_T")
 _H = TypeVar("_H", bound=Handler)
 
 
-class SocketManager:
+class SocketManager(BodyCompression):
     """The connection of a session: connects, authenticates, requests, emits, and comes back after a loss.
 
     Used by a session, or alone: ``async with SocketManager(config, token=…) as socket``. Constructing it costs
@@ -119,8 +120,7 @@ class SocketManager:
         )
         self._connecting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._total = 0
-        self._failed = 0
+        self._total = self._failed = 0
 
     # Lifetime --------------------------------------------------------------------------------------------------------
 
@@ -304,6 +304,8 @@ class SocketManager:
             self._failed += 1
             raise
         return True
+
+    broadcast = emit  # what the specification's RoomManager calls
 
     def captured_us(self, timestamp: float) -> int:
         """Return a local time as the header wants it: microseconds on the server's clock."""
