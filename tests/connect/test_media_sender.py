@@ -123,23 +123,23 @@ async def test_bandwidth_limit(member: Member) -> None:
 async def test_audio_delay_and_sync_offset(member: Member) -> None:
     async with member("alice") as alice, member("bob") as bob:
         frames = bob.frames("audio")
-        now = clock.now()
+        start = clock.now() - 10
         assert alice.media.sync_offset == 0.0
-        await alice.media.send_audio_frame(SECOND, timestamp=now)
+        await alice.media.send_audio_frame(SECOND, timestamp=start)
         assert alice.media.sync_offset == 0.0, "no pose yet"
-        await alice.media.send_pose_frame(landmarks(), timestamp=now)
+        await alice.media.send_pose_frame(landmarks(), timestamp=start)
         assert alice.media.sync_offset == pytest.approx(1.0)
-        assert (await next_frame(frames)).timestamp == pytest.approx(now, abs=0.1)
+        assert (await next_frame(frames)).timestamp == pytest.approx(start, abs=0.1)
         alice.media.set_audio_delay(750)
-        await alice.media.send_audio_frame(SECOND, timestamp=now)
-        assert alice.media.sync_offset == pytest.approx(0.25)
+        await alice.media.send_audio_frame(SECOND, timestamp=start + 2)
+        assert alice.media.sync_offset == pytest.approx(2.25)
         assert alice.media.get_stats()["sync_offset"] == alice.media.sync_offset
-        assert (await next_frame(frames)).timestamp == pytest.approx(now - 0.75, abs=0.1)
+        assert (await next_frame(frames)).timestamp == pytest.approx(start + 1.25, abs=0.1)
         for bad in (-1, 10_001, float("nan"), "late", True):
             with pytest.raises(InvalidDataError, match="audio delay"):
                 alice.media.set_audio_delay(bad)  # type: ignore[arg-type]
-        await alice.media.send_audio_frame(SECOND, timestamp=now)
-        assert alice.media.sync_offset == pytest.approx(0.25)
+        await alice.media.send_audio_frame(SECOND, timestamp=start + 4)
+        assert (await next_frame(frames)).timestamp == pytest.approx(start + 3.25, abs=0.1)
 
 
 async def test_stats(member: Member) -> None:

@@ -318,16 +318,19 @@ async def test_a_visit_to_another_room_forgets_nothing(sealing: Sealing, key: by
 
 
 async def test_v1_that_is_old_is_refused(sealing: Sealing) -> None:
-    config = changed(sender={"protocol_version": "v1"}, security={"max_message_age": 1000})
+    config = changed(
+        sender={"protocol_version": "v1"}, security={"max_message_age": 1000}, socket={"clock_interval": 3_600_000}
+    )
     async with sealing("alice", None, config=config) as alice, sealing("bob", None, config=config) as bob:
         frames = bob.frames()
         with pytest.raises(posewire.InvalidDataError, match="signed within 1 s of capture"):
             await alice.send_pose(landmarks(), timestamp=clock.now() - 2)
         # The server's clock is what is signed, not the sender's own.
-        alice.socket.clock.offset -= 2
+        server = alice.socket.clock
+        server.correct(0.0, server.offset - 2, 0.0, 0.0, step=True)
         await alice.send_pose(landmarks())
         await eventually(lambda: bob.receiver.drops == {"stale": 1})
-        alice.socket.clock.offset += 2
+        server.correct(0.0, server.offset + 2, 0.0, 0.0, step=True)
         await alice.send_pose(landmarks(1))
         assert (points(await next_frame(frames)) == landmarks(1)).all()
 

@@ -52,7 +52,9 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     ping_interval: Seconds = 25
     """Server: seconds between pings."""
     clock_exchanges: Annotated[int, Meta(ge=1, le=100)] = 8
-    """Exchanges of clock sync; the one with the least round trip counts."""
+    """Exchanges of times in a row that clock sync begins with, before a new session sends anything."""
+    clock_interval: Milliseconds = 4000
+    """Milliseconds between two exchanges for clock sync; less at the beginning and on a link that jitters."""
 
 
 class SecurityConfig(Section, frozen=True, kw_only=True):

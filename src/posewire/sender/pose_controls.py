@@ -121,10 +121,10 @@ class PoseControls:
         self.set_send_config(protocol_version=version)
 
     def set_time_offset(self, offset: float) -> None:
-        """Add ``offset`` milliseconds to the capture time of each pose: the camera's clock, or its delay, is off so much.
+        """Send poses as captured so many milliseconds later than their timestamps say; see `Intake.set_time_offset`.
 
         Raises:
-            ConfigurationError: No number of milliseconds within a day.
+            InvalidDataError: Not a number, or over an hour.
         """
         self.set_send_config(time_offset=offset)
 
@@ -231,7 +231,7 @@ class PoseControls:
         """Change settings, all or none of those named; `SendSettings` lists them.
 
         Raises:
-            InvalidDataError: Sampling rate, target fps, bandwidth limit or recovery strategy.
+            InvalidDataError: Sampling rate, target fps, bandwidth limit, recovery strategy or time offset.
             ValueError: QoS level, optimization level or protocol version.
             ConfigurationError: Another value, or an unknown name.
         """
@@ -283,6 +283,7 @@ class PoseControls:
             "compression_enabled": self._socket.enable_compression,
             "bandwidth_limit": self._sender.set_bandwidth_limit,
             "qos_level": self._set_qos,
+            "time_offset": self._sender.intake.set_time_offset,
             "optimization_level": self._optimise,
             "recovery_strategy": self._recover,
             "protocol_version": self._socket.protocol.set_version,

@@ -56,15 +56,12 @@ class PoseSender(PoseFigures):
         if self._closed:
             raise ConnectionError("the pose sender is closed")
         kept, qos = self._kept, self._qos
-        if kept.time_offset or kept.target_fps is not None or self._thinning.rate < 1.0:
+        if kept.target_fps is not None or self._thinning.rate < 1.0:
             pose = to_pose_data(pose)
-            captured = pose.timestamp or clock.now() if timestamp is None else timestamp
-            if not self._thinning.admits(stream, captured):
+            if not self._thinning.admits(stream, pose.timestamp or clock.now() if timestamp is None else timestamp):
                 self._sender.drops["sampled"] += 1
                 await asyncio.sleep(0)
                 return SendOutcome.DROPPED
-            if kept.time_offset:
-                timestamp = captured + kept.time_offset / 1000
         self._retries.handed_in(stream)
         return await self._sender.send(
             "pose",

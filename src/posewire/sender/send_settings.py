@@ -15,6 +15,7 @@ from posewire.protocol import VERSIONS, Delivery
 from posewire.sender.adaptation import RecoveryStrategy
 
 MOST_BYTES: Final = 1e15
+MOST_OFFSET_MS: Final = 3_600_000.0
 _MOST_SECONDS: Final = 3600.0
 
 
@@ -106,6 +107,11 @@ def _check_recovery(strategy: Any) -> None:
         raise InvalidDataError(f"recovery strategy {strategy!r}: expected one of {', '.join(RECOVERY_STRATEGIES)}")
 
 
+def _check_offset(milliseconds: Any) -> None:
+    if not is_number(milliseconds) or abs(milliseconds) > MOST_OFFSET_MS:
+        raise InvalidDataError(f"time offset {milliseconds!r:.40}: expected milliseconds, an hour at most")
+
+
 def _one_of(words: str, allowed: Mapping[str, Any] | tuple[str, ...]) -> Callable[[Any], None]:
     def check(value: Any) -> None:
         if not isinstance(value, str) or value not in allowed:
@@ -137,7 +143,7 @@ _CHECKS: Final[dict[str, Callable[[Any], None]]] = {
     "optimization_level": _one_of("optimization level", OPTIMIZATION_LEVELS),
     "recovery_strategy": _check_recovery,
     "protocol_version": _one_of("protocol version", VERSIONS),
-    "time_offset": _number("time_offset", -86_400_000, 86_400_000),
+    "time_offset": _check_offset,
     "timeout": _number("timeout", 0.001, _MOST_SECONDS),
     "retry_count": _number("retry_count", 0, 1000, whole=True),
     "retry_delay": _number("retry_delay", 0, _MOST_SECONDS),
@@ -152,7 +158,7 @@ def check_settings(values: Mapping[str, Any], allowed: tuple[str, ...] = tuple(_
     """Refuse settings of which one is wrong, so that all or none can be made.
 
     Raises:
-        InvalidDataError: Sampling rate, target fps, bandwidth limit or recovery strategy.
+        InvalidDataError: Sampling rate, target fps, bandwidth limit, recovery strategy or time offset.
         ValueError: QoS level, optimization level or protocol version.
         ConfigurationError: Any other value, or an unknown name.
     """
@@ -160,15 +166,6 @@ def check_settings(values: Mapping[str, Any], allowed: tuple[str, ...] = tuple(_
         if name not in allowed:
             raise ConfigurationError(f"send.{name}", value, f"unknown; allowed: {', '.join(allowed)}")
         _CHECKS[name](value)
-
-
-def write_settings(settings: SendSettings, file: str | os.PathLike[str]) -> None:
-    """Write the settings as JSON, whole or not at all. Blocks.
-
-    Raises:
-        ConfigurationError: The file cannot be written.
-    """
-    write_json(file, settings, what="settings file")
 
 
 def write_json(file: str | os.PathLike[str], data: Any, *, what: str) -> None:

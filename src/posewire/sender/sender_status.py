@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
 from posewire.flow import CreditWindow, SendQueue
@@ -23,6 +25,8 @@ class SenderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The ceiling that was set; None for none."""
     drops: dict[str, int]
     """Frames that did not leave, by reason."""
+    repaired: dict[str, int] = {}
+    """Frames whose capture time was repaired, by reason; see `CaptureTimes`."""
     quality_level: int = 0
     """Step of the quality ladder, 0 for full quality."""
     quality: str = "full"
@@ -48,7 +52,13 @@ class SenderStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def look(
-    queue: SendQueue, quality: QualityControl, lane: Lane | None, *, sent: tuple[int, int], ceiling: float | None
+    queue: SendQueue,
+    quality: QualityControl,
+    lane: Lane | None,
+    *,
+    sent: tuple[int, int],
+    ceiling: float | None,
+    repaired: Mapping[str, int],
 ) -> SenderStatus:
     """Return the pipeline of these parts as it is now; ``sent`` is frames and bytes."""
     credit = lane.credit if lane is not None else CreditWindow()
@@ -60,6 +70,7 @@ def look(
         bytes_sent=sent[1],
         bandwidth_limit=ceiling,
         drops={reason: count for reason, count in queue.drops.items() if count},
+        repaired=dict(repaired),
         quality_level=quality.level,
         quality=quality.quality.name,
         rate=quality.rate,

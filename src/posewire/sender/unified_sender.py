@@ -10,12 +10,7 @@ from typing import Any, Final
 
 from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
-from posewire.errors import (
-    ConnectionError,
-    InvalidDataError,
-    PosewireError,
-    QueueFullError,
-)
+from posewire.errors import ConnectionError, InvalidDataError, PosewireError, QueueFullError
 from posewire.flow import LADDER, QueueItem, SendOutcome, SendQueue, TokenBucket
 from posewire.monitor import PerformanceMonitor
 from posewire.protocol import (
@@ -74,7 +69,8 @@ class UnifiedSender:
         """Frames that did not leave, by reason; each is also an event ``drop``."""
         self._ceiling: float | None = self._config.bandwidth_limit
         self._bucket = TokenBucket(self._ceiling, now=clock.monotonic())
-        self._intake = Intake(socket, rooms, self._config, media or MediaConfig())
+        self.intake = Intake(socket, rooms, self._config, media or MediaConfig())
+        """What is handed in goes through it: checks, capture times, time offsets."""
         self._writer = FrameWriter(socket, rooms)
         self._quality = QualityControl(socket)
         self.queue, self.quality = self._queue, self._quality
@@ -121,8 +117,8 @@ class UnifiedSender:
         if data_type not in ("pose", "audio"):
             raise InvalidDataError(f"data_type {data_type!r}: expected 'pose' or 'audio'")
         stream = data_type if stream is None else stream
-        item = self._intake.item(data_type, data, priority, stream, timestamp, delivery=delivery, max_age=max_age)
-        self._intake.check_grant()
+        item = self.intake.item(data_type, data, priority, stream, timestamp, delivery=delivery, max_age=max_age)
+        self.intake.check_grant()
         outcome = self._put(item)
         # One turn for the others: a capture loop that awaits nothing else would starve whoever reads.
         await asyncio.sleep(0)
@@ -138,7 +134,7 @@ class UnifiedSender:
             ConnectionError: The connection went away before the server confirmed.
         """
         self._socket.protocol.encode_event(name, data)  # says now what is wrong with it
-        self._intake.check_grant()
+        self.intake.check_grant()
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._unconfirmed.add(done)
         try:
@@ -173,7 +169,12 @@ class UnifiedSender:
     def status(self) -> SenderStatus:
         """Return the pipeline as it is now."""
         return look(
-            self._queue, self._quality, self._socket.lane, sent=(self.sent, self.bytes_sent), ceiling=self._ceiling
+            self._queue,
+            self._quality,
+            self._socket.lane,
+            sent=(self.sent, self.bytes_sent),
+            ceiling=self._ceiling,
+            repaired=self.intake.times.counts,
         )
 
     @property
@@ -386,8 +387,8 @@ class UnifiedSender:
         for timestamp in offered.times:
             self._tell("pose", offered.stream, timestamp, "replaced")
         try:
-            self._intake.check_grant()
-            self._put(self._intake.item("pose", offered.pose, offered.priority, offered.stream, offered.timestamp))
+            self.intake.check_grant()
+            self._put(self.intake.item("pose", offered.pose, offered.priority, offered.stream, offered.timestamp))
         except PosewireError as exc:
             self.drops["invalid"] += 1
             self._tell("pose", offered.stream, offered.timestamp, "invalid")

@@ -17,16 +17,7 @@ from posewire import clock
 from posewire.config import Config, load_config
 from posewire.errors import AuthError, ConnectionError, PosewireError, RoomError
 from posewire.lifetime import cancel_and_wait, failure_of, own
-from posewire.protocol import (
-    EVENT_STREAM,
-    Delivery,
-    Kind,
-    PacketWriter,
-    PoseProtocol,
-    Precision,
-    SealKey,
-    control,
-)
+from posewire.protocol import EVENT_STREAM, Delivery, Kind, PacketWriter, PoseProtocol, Precision, SealKey, control
 from posewire.recovery import ErrorRecoveryChain
 from posewire.sockets.body_compression import BodyCompression
 from posewire.sockets.connection_status import ConnectionStatus
@@ -113,6 +104,8 @@ class SocketManager(BodyCompression):
             ask=lambda: self.request(control.Heartbeat(), int),
             interval=self.config.socket.heartbeat_interval / 1000,
             missed=self._pool.drop,
+            clock_interval=self.config.socket.clock_interval / 1000,
+            tell=lambda data: self.dispatch(Event(name="clock", data=data)),
         )
         self.outbox = EventOutbox(self._pool.usable)
         self._refresher = TokenRefresher(
@@ -195,6 +188,7 @@ class SocketManager(BodyCompression):
         return {
             "supervisor": self._pool.run,
             "heartbeat": self._heartbeat.run,
+            "clock": self._heartbeat.time.run,
             "tokens": self._refresher.run,
             "handlers": self._dispatcher.run,
         }
@@ -368,7 +362,7 @@ class SocketManager(BodyCompression):
         if not welcome.resumed:
             self._pool.gap = self._pool.gap or welcome.reason or "it is a new one"
             self.outbox.fail(ConnectionError(f"not known whether the event arrived; not resumed: {self._pool.gap}"))
-            await self._heartbeat.sync_clock(self.config.socket.clock_exchanges)
+            await self._heartbeat.time.begin(self.config.socket.clock_exchanges)
         elif self._pool.gap:  # this resumes what began in a greeting that failed; our seat was gone all the same
             welcome = msgspec.structs.replace(welcome, resumed=False, reason=self._pool.gap)
         self.welcome = welcome
