@@ -8,7 +8,20 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from benchmarks import capacity, chaos, clock_sync, codec, crowd, fanout, latency, pressure, resume, soak, targets
+from benchmarks import (
+    capacity,
+    chaos,
+    clock_sync,
+    codec,
+    crowd,
+    failover,
+    fanout,
+    latency,
+    pressure,
+    resume,
+    soak,
+    targets,
+)
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -20,6 +33,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "codec": codec,
     "chaos": chaos,
     "resume": resume,
+    "failover": failover,
     "crowd": crowd,
     "clock": clock_sync,
 }

@@ -66,7 +66,7 @@ from posewire.rooms import RoomManager
 from posewire.sender import MediaSender, PoseSender, SendSettings, UnifiedSender
 from posewire.server import Server, serve
 from posewire.session import Session, connect, get_performance_metrics, join_room, send_pose_data
-from posewire.sockets import ConnectionStatus, Event, SocketManager
+from posewire.sockets import ConnectionStatus, EndpointUsage, Event, PoolStatus, SocketManager
 from posewire.version import __version__
 
 __all__ = [
@@ -88,6 +88,8 @@ __all__ = [
     # the parts of a session
     "SocketManager",
     "ConnectionStatus",
+    "EndpointUsage",
+    "PoolStatus",
     "RoomManager",
     "RoomMember",
     "RoomStatus",

@@ -16,6 +16,7 @@ Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 PrecisionBits = Annotated[int, Meta(ge=-8, le=20)]
+PoolSize = Annotated[int, Meta(ge=1, le=16)]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@?#]+")
@@ -45,6 +46,16 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     """Milliseconds for one attempt to connect, the WebSocket and Socket.IO handshakes included."""
     request_timeout: Milliseconds = 5000
     """Milliseconds for the answer to one control request."""
+    endpoint_timeout: Milliseconds = 500
+    """Milliseconds that an endpoint may take to let us in while there is another to try; twice as long each round."""
+    min_pool_size: PoolSize = 1
+    """Connections of a session that are kept up (lanes): with two or more poses go on another than all else."""
+    max_pool_size: PoolSize = 1
+    """Connections a session may have, when one of them is backed up. At least ``min_pool_size``."""
+    connection_timeout: Milliseconds = 60_000
+    """Milliseconds without an answered heartbeat until a connection of the pool is replaced."""
+    cleanup_interval: Milliseconds = 30_000
+    """Milliseconds between two looks for connections over ``min_pool_size`` that carried nothing: they are closed."""
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 10
     """Connections of one user: this many in one process, and this many the server lets in."""
     ping_timeout: Seconds = 60
@@ -55,6 +66,13 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     """Exchanges of times in a row that clock sync begins with, before a new session sends anything."""
     clock_interval: Milliseconds = 4000
     """Milliseconds between two exchanges for clock sync; less at the beginning and on a link that jitters."""
+
+    def check(self) -> None:
+        """The pool's bounds must fit together."""
+        if self.max_pool_size < self.min_pool_size:
+            raise ConfigurationError(
+                "socket.max_pool_size", self.max_pool_size, f"expected at least min_pool_size, {self.min_pool_size}"
+            )
 
 
 class SecurityConfig(Section, frozen=True, kw_only=True):

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import copy
+import functools
 import logging
 import weakref
 from collections.abc import Callable, Mapping
@@ -78,7 +79,10 @@ class Session:
         self.config = msgspec.structs.replace(config, socket=msgspec.structs.replace(config.socket, url=url))
         self.monitor = PerformanceMonitor(self.config.monitor.window_size)
         self.socket = SocketManager(self.config, token=token, credentials=credentials)
-        self._sealed = room_key is not None
+        self._check_link = functools.partial(
+            check_link, encryption_enabled=self.config.security.encryption_enabled, sealed=room_key is not None
+        )
+        self.socket.check_endpoints(self._check_link)
         self.rooms = RoomManager(self.socket, room_key=None if room_key is None else RoomKey(room_key))
         self.sender = UnifiedSender(
             self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
@@ -118,9 +122,8 @@ class Session:
         """
         if self._task is not None:
             raise RuntimeError("a Session is entered once; call posewire.connect for another")
-        check_link(
-            self.config.socket.url, encryption_enabled=self.config.security.encryption_enabled, sealed=self._sealed
-        )
+        for url in self.socket.get_endpoint_usage():
+            self._check_link(url)
         self._task = asyncio.get_running_loop().create_task(self._run(), name="posewire.session")
         opened = asyncio.get_running_loop().create_task(self._open.wait(), name="posewire.session.opening")
         try:

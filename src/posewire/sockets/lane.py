@@ -83,15 +83,20 @@ class Lane:
         """The connection's id on the server; empty when it is not open."""
         return (self._sio.get_sid() or "") if self._sio is not None and not self.closed.is_set() else ""
 
-    async def open(self, token: str, session_id: str) -> None:
+    async def open(self, token: str, session_id: str, *, seconds: float | None = None) -> None:
         """Connect and be let in; waits at most ``connect_timeout``. After a failure or cancellation nothing is left.
+
+        Args:
+            token: Says who we are.
+            session_id: Says which session the connection is of.
+            seconds: To wait at most, instead.
 
         Raises:
             ConnectionError: The server is not there, or does not answer.
             AuthError: It does not accept the token.
             PosewireError: It refuses for another reason, and says which.
         """
-        timeout = self._config.connect_timeout / 1000
+        timeout = self._config.connect_timeout / 1000 if seconds is None else seconds
         self._http = aiohttp.ClientSession(ws_response_class=self._new_websocket)  # type: ignore[arg-type]
         self._sio = SocketIOClient(
             serializer=SocketIOPacket,

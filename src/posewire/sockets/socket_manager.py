@@ -18,14 +18,14 @@ from posewire.config import Config, load_config
 from posewire.errors import AuthError, ConnectionError, PosewireError, RoomError
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.protocol import EVENT_STREAM, Delivery, Kind, PacketWriter, PoseProtocol, Precision, SealKey, control
-from posewire.recovery import ErrorRecoveryChain
 from posewire.sockets.body_compression import BodyCompression
 from posewire.sockets.connection_status import ConnectionStatus
 from posewire.sockets.event_dispatcher import Event, EventDispatcher, Handler
 from posewire.sockets.event_outbox import EventOutbox
 from posewire.sockets.heartbeat import Heartbeat
 from posewire.sockets.inbound import Inbound, PacketHandler, reason_of
-from posewire.sockets.lane import Lane, Reply
+from posewire.sockets.lane import Reply
+from posewire.sockets.pool_access import PoolAccess
 from posewire.sockets.pool_supervisor import PoolSupervisor
 from posewire.sockets.resumption import Resumption
 from posewire.sockets.token_refresher import TokenRefresher
@@ -37,7 +37,7 @@ _T = TypeVar("_T")
 _H = TypeVar("_H", bound=Handler)
 
 
-class SocketManager(BodyCompression):
+class SocketManager(PoolAccess, BodyCompression):
     """The connection of a session: connects, authenticates, requests, emits, and comes back after a loss.
 
     Used by a session, or alone: ``async with SocketManager(config, token=…) as socket``. Constructing it costs
@@ -62,7 +62,6 @@ class SocketManager(BodyCompression):
         rng: random.Random | None = None,
     ) -> None:
         self.config = load_config() if config is None else config
-        self.url = self.config.socket.url
         self.writer = PacketWriter()
         sender = self.config.sender
         self.protocol = PoseProtocol(
@@ -88,7 +87,7 @@ class SocketManager(BodyCompression):
         self._inbound = Inbound(self._resumption, self.dispatch, self.drops)
         self.on_server_event(control.BYE, self._bye)
         self._pool = PoolSupervisor(
-            self.url,
+            self.config.socket.url,
             self.config.socket,
             on_frame=self._inbound.frame,
             on_event=self._inbound.event,
@@ -196,16 +195,6 @@ class SocketManager(BodyCompression):
     # State -----------------------------------------------------------------------------------------------------------
 
     @property
-    def connected(self) -> bool:
-        """Whether requests and packets can go out now."""
-        return self._pool.connected
-
-    @property
-    def lane(self) -> Lane | None:
-        """The connection that packets go out on now; None while there is none."""
-        return self._pool.lane if self.connected else None
-
-    @property
     def status(self) -> ConnectionStatus:
         """The connection as it is now."""
         return ConnectionStatus(
@@ -216,11 +205,6 @@ class SocketManager(BodyCompression):
             connection_id=self._pool.lane.id if self._pool.lane is not None else "",
             round_trip=self._heartbeat.round_trip,
         )
-
-    @property
-    def recovery(self) -> ErrorRecoveryChain:
-        """What is done against a lost connection; strategies may be added."""
-        return self._pool.recovery
 
     @property
     def clock(self) -> clock.ServerClock:
@@ -329,13 +313,6 @@ class SocketManager(BodyCompression):
         body, captured_us = self.protocol.encode_event(event, data, own=own), self.captured_us(clock.now())
         return await self.outbox.submit(write, lambda: self.epoch)
 
-    async def writable(self) -> None:
-        """Wait until there is a connection. Cancelling is safe."""
-        while not self.connected:
-            await self._pool.ready.wait()
-            # A lane that is lost stays "ready" until the supervisor has had its turn.
-            await asyncio.sleep(0)
-
     async def ensure_connection(self) -> None:
         """Wait until connected, connecting when nobody does. Cancelling is safe.
 
@@ -352,15 +329,18 @@ class SocketManager(BodyCompression):
 
     async def _greet(self) -> None:
         """What each new connection begins with: who we are, whether we are still there, what time it is."""
-        before, hello = self.welcome, self._resumption.hello(self.writer.member)
+        before, lane = self.welcome, self._pool.usable()
+        hello = self._resumption.hello(self.writer.member, server=lane.url)
+        moved = self._resumption.elsewhere
         welcome = await self.request(hello, control.Welcome)
         if before is not None and before.user_id != welcome.user_id:
             raise AuthError(welcome.user_id, f"this session is that of {before.user_id!r}")
-        self._pool.usable().credited = welcome.acknowledges
+        lane.credited = welcome.acknowledges
         self._refresher.expires_in(welcome.expires_in)
         self._resumption.welcomed(welcome)
         if not welcome.resumed:
-            self._pool.gap = self._pool.gap or welcome.reason or "it is a new one"
+            reason = f"{lane.url} is another server" if moved else "it is a new one"
+            self._pool.gap = self._pool.gap or welcome.reason or reason
             self.outbox.fail(ConnectionError(f"not known whether the event arrived; not resumed: {self._pool.gap}"))
             await self._heartbeat.time.begin(self.config.socket.clock_exchanges)
         elif self._pool.gap:  # this resumes what began in a greeting that failed; our seat was gone all the same
