@@ -54,7 +54,7 @@ class Found(msgspec.Struct, frozen=True):
     @property
     def function(self) -> Any:
         """The function whose body does it; None for a class, a field or a setting."""
-        raw = inspect.getattr_static(self.owner, self.name)
+        raw = inspect.getattr_static(self.owner, self.name, None)
         if isinstance(raw, property):
             return raw.fget
         if isinstance(raw, staticmethod | classmethod):

@@ -102,7 +102,7 @@ async def test_target_fps(member: Member) -> None:
     async with member("alice") as alice:
         alice.media.set_target_fps(10)
         taken = [await alice.media.send_pose_frame(landmarks(), timestamp=1000 + index / 30) for index in range(30)]
-        assert sum(taken) == 10
+        assert 10 <= sum(taken) <= 11
         assert await alice.media.send_audio_frame(b"\0\0", timestamp=1000.0), "sound is not thinned"
         with pytest.raises(InvalidDataError, match="target fps"):
             alice.media.set_target_fps(0)

@@ -106,6 +106,16 @@ async def test_is_connected(server: posewire.Server, member: Member) -> None:
         await eventually(alice.pose.is_connected)
 
 
+async def test_endpoints(server: posewire.Server, member: Member) -> None:
+    async with FaultProxy(server.port) as proxy, member("alice") as alice:
+        alice.pose.set_endpoints([proxy.url, server.url])
+        assert set(alice.socket.get_endpoint_usage()) == {proxy.url, server.url}
+        assert alice.pose.get_endpoint_usage() == {proxy.url: 0, server.url: 1}
+        with pytest.raises(ConfigurationError):
+            alice.pose.set_endpoints(["nowhere"])
+        assert set(alice.pose.get_endpoint_usage()) == {proxy.url, server.url}
+
+
 # Retries --------------------------------------------------------------------------------------------------------------
 
 
@@ -133,6 +143,7 @@ async def test_retry_count_and_retry_delay(member: Member, monkeypatch: pytest.M
         assert await seeds_of(frames, 1) == [4]
         assert alice.sender.status().drops == {}
         assert len(tried) == 3
+        assert alice.pose.get_stats()["retries"] == 2
         assert tried[1] - tried[0] > 0.018
         assert tried[2] - tried[1] > 0.055, "each wait is three times the one before"
 

@@ -279,7 +279,7 @@ class PoseControls:
     def _appliers(self) -> dict[str, Callable[[Any], None]]:
         return {
             "sampling_rate": lambda _: self._sample(),
-            "target_fps": self._thinning.set_fps,
+            "target_fps": self._aim,
             "compression_enabled": self._socket.enable_compression,
             "bandwidth_limit": self._sender.set_bandwidth_limit,
             "qos_level": self._set_qos,
@@ -292,6 +292,9 @@ class PoseControls:
     def _sample(self) -> None:
         """Let through what was set, less what the adaptation takes off."""
         self._thinning.set_rate(self._kept.sampling_rate * self._adaptation.share)
+
+    def _aim(self, fps: float | None) -> None:
+        self._thinning.set_fps(fps)
 
     def _set_qos(self, level: str) -> None:
         self._qos = QOS_LEVELS[level]

@@ -11,7 +11,6 @@ from typing import Any, Final
 from posewire import clock
 from posewire.errors import ConfigurationError
 from posewire.monitor import (
-    AlertManager,
     PerformanceMonitor,
     PerformanceReport,
     build_report,
@@ -39,16 +38,13 @@ class PoseFigures(PoseControls):
     Args:
         socket: The connection.
         sender: The pipeline.
-        monitor: Counts what is sent.
-        alerts: Compares it with thresholds.
+        monitor: Counts what is sent, and compares it with thresholds.
     """
 
-    def __init__(
-        self, socket: SocketManager, sender: UnifiedSender, monitor: PerformanceMonitor, alerts: AlertManager
-    ) -> None:
+    def __init__(self, socket: SocketManager, sender: UnifiedSender, monitor: PerformanceMonitor) -> None:
         super().__init__(socket, sender)
         self._monitor = monitor
-        self._alerts = alerts
+        self._alerts = monitor.alerts
         self._wanted = asyncio.Event()
         self._interval = 0.5
         self._looked: tuple[float, int, int, int, int] = (0.0, 0, 0, 0, 0)
@@ -64,18 +60,15 @@ class PoseFigures(PoseControls):
         if not is_number(interval) or not 0.001 <= interval <= 60:
             raise ConfigurationError("interval", interval, "expected 0.001 to 60 seconds")
         self._interval = interval
+        self._monitor.start()
         if not self._wanted.is_set():
-            self._monitor.start()
             self._note()
             self._wanted.set()
 
     def stop_monitoring(self) -> None:
         """Look no more, count no more, and send again what was taken off. Idempotent."""
-        if self._wanted.is_set():
-            self._wanted.clear()
-            self._monitor.stop()
-            self._adaptation.reset()
-            self._sample()
+        self._monitor.stop()
+        self._cease()
 
     @property
     def monitoring(self) -> bool:
@@ -84,7 +77,7 @@ class PoseFigures(PoseControls):
 
     def check_performance(self) -> None:
         """Compare the figures of now with the thresholds; what is past one for two looks in a row raises an alert."""
-        self._alerts.evaluate(self.get_stats(), clock.monotonic())
+        self._monitor.check_performance()
 
     def set_alert_callback(self, callback: Callable[[str, str], Any] | None) -> None:
         """Call ``callback(name, message)``, sync or async, when something begins to go wrong and when it is over.
@@ -177,13 +170,15 @@ class PoseFigures(PoseControls):
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
+    def _aim(self, fps: float | None) -> None:
+        super()._aim(fps)
+        self._monitor.set_target_fps(fps)
+
     def _report(self) -> PerformanceReport:
         return build_report(
             self._monitor,
-            self._alerts,
             user_id=self._socket.user_id,
             room=self._socket.room_id or "",
-            target_fps=self._kept.target_fps,
             protocol_version=self._socket.protocol.version,
         )
 
@@ -233,6 +228,12 @@ class PoseFigures(PoseControls):
             "reason": reason,
         }
         self._socket.dispatch(Event(name="quality", data=data))
+
+    def _cease(self) -> None:
+        if self._wanted.is_set():
+            self._wanted.clear()
+            self._adaptation.reset()
+            self._sample()
 
     def _forget(self) -> None:
         """Begin the figures of the adaptation anew."""

@@ -9,7 +9,7 @@ from typing import Any
 from posewire import clock
 from posewire.errors import ConnectionError, PosewireError, RoomError
 from posewire.flow import SendOutcome
-from posewire.monitor import AlertManager, PerformanceMonitor
+from posewire.monitor import PerformanceMonitor
 from posewire.protocol import Kind, to_pose_data
 from posewire.rooms import RoomManager
 from posewire.sender.pose_figures import PoseFigures
@@ -28,18 +28,12 @@ class PoseSender(PoseFigures):
         rooms: Where `join_room` and `leave_room` go.
         sender: The pipeline.
         monitor: Figures.
-        alerts: Compares them with thresholds.
     """
 
     def __init__(
-        self,
-        socket: SocketManager,
-        rooms: RoomManager,
-        sender: UnifiedSender,
-        monitor: PerformanceMonitor,
-        alerts: AlertManager,
+        self, socket: SocketManager, rooms: RoomManager, sender: UnifiedSender, monitor: PerformanceMonitor
     ) -> None:
-        super().__init__(socket, sender, monitor, alerts)
+        super().__init__(socket, sender, monitor)
         self._rooms = rooms
         self._retries = Retries(self._settings, sender.resend, sender.give_up)
         self._closed = False
@@ -112,6 +106,10 @@ class PoseSender(PoseFigures):
         """Return how often the session came to each server; more is in `SocketManager.get_endpoint_usage`."""
         return {url: usage.uses for url, usage in self._socket.get_endpoint_usage().items()}
 
+    def get_stats(self) -> dict[str, float]:
+        """Return the figures of `PoseFigures.get_stats`, and ``retries``: poses that were handed in again."""
+        return {**super().get_stats(), "retries": float(self._retries.retried)}
+
     # Lifetime --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -132,7 +130,7 @@ class PoseSender(PoseFigures):
         The session, its other streams and its events go on.
         """
         self._closed = True
-        self.stop_monitoring()
+        self._cease()
         self._retries.clear()
         queue = self._sender.queue
         for item in queue.waiting():

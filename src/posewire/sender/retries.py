@@ -37,9 +37,8 @@ class Retries:
         resend: Callable[[QueueItem], object],
         give_up: Callable[[QueueItem, str], None],
     ) -> None:
-        self.consecutive_failures = 0
-        """Sends that failed since the last that did not."""
         self.retried = 0
+        """Poses that were handed in again so far."""
         self._settings = settings
         self._resend = resend
         self._give_up = give_up
@@ -57,7 +56,6 @@ class Retries:
 
     def failed(self, item: QueueItem, error: PosewireError) -> bool:
         """Take over a frame that could not be sent; False when it is not worth it."""
-        self.consecutive_failures += 1
         settings = self._settings()
         if item.kind is not Kind.POSE or not isinstance(error, ConnectionError) or len(self._waiting) >= _MOST_WAITING:
             return False

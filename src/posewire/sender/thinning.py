@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 _MAX_STREAMS: Final = 256
-_TOLERANCE: Final = 0.5
+_TOLERANCE: Final = 0.4
 """Of a period: a pose that is early by less still counts as the next one. Cameras do not tick evenly."""
 
 

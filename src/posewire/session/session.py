@@ -87,7 +87,7 @@ class Session:
         self.sender = UnifiedSender(
             self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
         )
-        self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor, self.alerts)
+        self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor)
         media = self.config.media
         self.media = MediaSender(
             self.sender, MediaProtocol(sample_rate=media.sample_rate, channels=media.channels)
