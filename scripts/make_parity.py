@@ -23,7 +23,7 @@ def main() -> int:
     file.write_text(text, "utf-8")
     for row in rows():
         if not row.is_done:
-            print(f"not yet: {row.specification} -> {row.name}")  # noqa: T201  # a script
+            print(f"not yet: {row.specification} -> {row.name}")
     return 0
 
 

@@ -2,8 +2,8 @@
 
     python scripts/mutate_names.py [--workers 2] [--only PATTERN] [--json FILE]
 
-Works on a copy of ``src``, one for each worker. A body becomes ``return None`` (``pass``), and where the annotation says
-what is returned, a constant of that type: both truths for a bool, 0 and 1 for a number, an empty string, dict or list.
+Works on copies of ``src``. A body becomes ``return None`` (that is ``pass``) and, where the annotation says what is
+returned, a constant of that type: both truths for a bool, 0 and 1 for a number, an empty string, dict or list.
 A stub that all tests beside it pass with is a survivor. Ends with 1 when there are any that ``EXPLAINED`` does not.
 """
 
@@ -57,6 +57,7 @@ class Mutant:
 
     @property
     def label(self) -> str:
+        """What it is called in the outcome."""
         return f"{self.row.name}: {self.stub}"
 
     def text(self, source: str) -> str:
@@ -98,9 +99,7 @@ def mutants(pattern: str) -> list[Mutant]:
         merged.setdefault(key, row)
         merged[key] = Row(row.section, row.specification, merged[key].name, tests)
         things.setdefault(key, thing)
-    return [
-        Mutant(merged[key], thing, stub) for key, thing in things.items() for stub in stubs_of(thing.function)
-    ]
+    return [Mutant(merged[key], thing, stub) for key, thing in things.items() for stub in stubs_of(thing.function)]
 
 
 def run(tree: Path, test_ids: list[str]) -> tuple[bool, str]:
@@ -146,11 +145,15 @@ def main() -> int:
             outcomes = list(pool.map(attempt, tried))
     survivors = [mutant.label for mutant, survived in zip(tried, outcomes, strict=True) if survived]
     functions = len({mutant.row.name for mutant in tried})
-    print(f"{len(tried)} stubs of {functions} functions in {time.monotonic() - started:.0f} s: {len(survivors)} survive")
+    print(
+        f"{len(tried)} stubs of {functions} functions in {time.monotonic() - started:.0f} s: {len(survivors)} survive"
+    )
     for label in survivors:
         print(f"  {label}  {EXPLAINED.get(label, '(unexplained)')}")
     if arguments.json:
-        text = json.dumps({m.label: "survived" if s else "killed" for m, s in zip(tried, outcomes, strict=True)}, indent=1)
+        text = json.dumps(
+            {m.label: "survived" if s else "killed" for m, s in zip(tried, outcomes, strict=True)}, indent=1
+        )
         arguments.json.write_text(text + "\n", "utf-8")
     return int(any(label not in EXPLAINED for label in survivors))
 

@@ -126,10 +126,10 @@ def page() -> str:
     lines = [
         "# Parity: specification → code → test",
         "",
-        "Made by `python scripts/make_parity.py` from `tests/connect/parity.toml`; `tests/connect/test_parity.py` fails when",
-        "a name or a test is missing, or this page is old. `python scripts/mutate_names.py` replaces each body by `return",
-        "None` or a constant and runs the tests beside it. Names in `_` are those of the specification, which said how;",
-        "what does the same here is named beside them.",
+        "Made by `python scripts/make_parity.py` from `tests/connect/parity.toml`; `tests/connect/test_parity.py`",
+        "fails when a name or a test is missing, or this page is old. `python scripts/mutate_names.py` replaces each",
+        "body by `return None` or a constant and runs the tests beside it. Names that begin with `_` are the",
+        "specification's own inner ones; beside them is what does that here.",
         "",
         f"{done} of {len(table)} rows are there, each with a test that calls it.",
     ]

@@ -42,9 +42,9 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 class Adaptation:
     """The share of the poses to send: down when it is too much, up slowly, nothing in between.
 
-    Down when fewer than 80 % of the wanted rate leave, when the latency is over its threshold, or when more than 10 % fail;
-    twice in a row. Up by ``strategy`` once it was well for a while: ``immediate`` takes all at once, ``gradual`` a tenth
-    after each good look, ``adaptive`` doubles, but waits twice as long after each step up that was too much.
+    Down when fewer than 80 % of the wanted rate leave, when the latency is over its threshold, or when more than 10 %
+    fail; twice in a row. Up by ``strategy`` once it was well for a while: ``immediate`` takes all at once, ``gradual``
+    a tenth after each good look, ``adaptive`` doubles, but waits twice as long after each step up that was too much.
     """
 
     def __init__(self) -> None:

@@ -77,7 +77,7 @@ class MediaSender:
         return await self.send_media(self._media("audio", pcm, timestamp), stream=stream, priority=priority)
 
     async def send_media(self, media: MediaData, *, stream: str | None = None, priority: int = 5) -> SendOutcome:
-        """Hand a frame in that is wrapped already. ``DROPPED``, counted as ``paused`` or ``sampled``, when it may not go.
+        """Hand a wrapped frame in. ``DROPPED`` when it may not go, counted as ``paused`` or ``sampled``.
 
         Raises:
             DataValidationError: It holds no pose, or no sound.
@@ -178,7 +178,7 @@ class MediaSender:
         return audio - pose if pose and audio else 0.0
 
     def get_stats(self) -> dict[str, float]:
-        """Return ``fps``, ``latency`` (seconds), ``success_rate`` (0..1), ``sync_offset`` (seconds), ``sent``, ``refused``."""
+        """Return ``fps``, ``latency``, ``sync_offset`` (seconds), ``success_rate`` (0..1), ``sent``, ``refused``."""
         return {
             "fps": self.fps,
             "latency": self.latency,

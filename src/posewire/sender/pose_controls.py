@@ -69,7 +69,7 @@ class PoseControls:
         self.set_send_config(target_fps=fps)
 
     def set_recovery_strategy(self, strategy: str) -> None:
-        """Say how the sampling rate comes back after trouble: ``immediate``, ``gradual`` or ``adaptive``; see `Adaptation`.
+        """Say how the sampling rate comes back: ``immediate``, ``gradual`` or ``adaptive``; see `Adaptation`.
 
         Raises:
             InvalidDataError: No such strategy.
@@ -180,9 +180,11 @@ class PoseControls:
         return sum(waits) / len(waits) if waits else 0.0
 
     def get_queue_status(self) -> dict[str, Any]:
-        """Return ``size``, ``capacity``, ``threshold`` (frames), ``utilization`` (0..1), ``average_wait_time`` and
-        ``longest_wait`` (seconds), ``priorities`` (frames waiting of each) and ``drops`` (by reason).
-        """  # noqa: D205, D415
+        """Return how full the queue is, and for how long frames wait in it.
+
+        ``size``, ``capacity`` and ``threshold`` in frames, ``utilization`` 0..1, ``average_wait_time`` and
+        ``longest_wait`` in seconds, ``priorities`` (how many frames wait of each), ``drops`` by reason.
+        """
         queue, now = self._sender.queue, clock.monotonic()
         waiting = queue.waiting()
         priorities = [item.priority for item in waiting]
@@ -214,9 +216,11 @@ class PoseControls:
         return MAX_QUALITY_LEVEL
 
     def get_network_conditions(self) -> dict[str, float]:
-        """Return what is known of the link: ``round_trip``, ``queueing`` (seconds), ``delivered_rate`` (bytes/s),
-        ``in_flight``, ``window`` (bytes), ``receivers``, ``receivers_behind``, ``connected`` (1 or 0).
-        """  # noqa: D205, D415
+        """Return what is known of the link.
+
+        ``connected`` (1 or 0), ``round_trip`` and ``queueing`` in seconds, ``delivered_rate`` in bytes a second,
+        ``in_flight`` and ``window`` in bytes, ``receivers`` and ``receivers_behind``.
+        """
         status = self._sender.status()
         names = ("round_trip", "queueing", "delivered_rate", "in_flight", "window", "receivers", "receivers_behind")
         return {"connected": float(self._socket.connected), **{name: float(getattr(status, name)) for name in names}}

@@ -90,16 +90,18 @@ class PoseFigures(PoseControls):
         self._alerts.set_callback(callback)
 
     def set_alert_thresholds(self, **thresholds: float | None) -> None:
-        """Set all thresholds: ``min_fps``, ``max_latency`` (seconds), ``max_cpu_usage`` (percent) and
-        ``max_memory_growth`` (MB) must be given; the others go back to their defaults. None turns one off.
+        """Set all thresholds; what is not given goes back to its default. None turns one off.
+
+        ``min_fps``, ``max_latency`` (seconds), ``max_cpu_usage`` (percent of a core) and ``max_memory_growth`` (MB)
+        must be given.
 
         Raises:
             ConfigurationError: One is missing, unknown or no number; all stay as they were.
-        """  # noqa: D205, D415
+        """
         self._alerts.replace_thresholds(thresholds)
 
     def set_performance_thresholds(self, thresholds: Mapping[str, float | None]) -> None:
-        """Change some thresholds; the others stay. ``max_latency`` and ``min_fps`` are what the sampling rate follows too.
+        """Change some thresholds; the others stay. ``max_latency`` is what the sampling rate follows, too.
 
         Raises:
             ConfigurationError: One is unknown or no number; all stay as they were.
@@ -117,9 +119,11 @@ class PoseFigures(PoseControls):
     # Figures ---------------------------------------------------------------------------------------------------------
 
     def get_stats(self) -> dict[str, float]:
-        """Return the monitor's figures by name, the specification's ``current_fps`` and ``current_latency``, and how the
-        poses fare: ``sampling_rate``, ``quality_level``, ``degraded``, ``queue_size``.
-        """  # noqa: D205, D415
+        """Return the monitor's figures by name, and how the poses fare.
+
+        ``current_fps`` and ``current_latency`` are the specification's names of ``fps`` and ``latency`` (seconds);
+        ``sampling_rate``, ``quality_level``, ``degraded`` (1 or 0), ``queue_size``.
+        """
         stats = self._monitor.get_stats()
         return {
             **stats,
@@ -140,7 +144,7 @@ class PoseFigures(PoseControls):
         return self._monitor.get_history_stats()
 
     def generate_performance_report(self) -> dict[str, Any]:
-        """Return all figures: latency, resource usage, reliability …, ``real_time``, ``history`` and ``recommendations``.
+        """Return all figures: latency, resource usage, reliability …, ``real_time``, ``history``, ``recommendations``.
 
         The recommendations are the specification's four rules, judged by the target fps and the thresholds, and more.
         `Session.generate_performance_report` returns it as a Struct, with what is received.

@@ -35,7 +35,7 @@ class PoseSender(PoseFigures):
     ) -> None:
         super().__init__(socket, sender, monitor)
         self._rooms = rooms
-        self._retries = Retries(self._settings, sender.resend, sender.give_up)
+        self._retries = Retries(self._settings, lambda: socket.room_id, sender.resend, sender.give_up)
         self._closed = False
         sender.on_failed = self._retries.failed
 
@@ -79,7 +79,7 @@ class PoseSender(PoseFigures):
         return bool(await self.send(pose_data, priority=priority))
 
     def validate_data(self, data: Any) -> bool:
-        """Return whether `send` would take ``data``. A `PoseData` has been checked when it was made: that costs nothing."""
+        """Return whether `send` would take ``data``. A `PoseData` was checked when it was made: that costs nothing."""
         try:
             to_pose_data(data)
         except PosewireError:
@@ -113,7 +113,7 @@ class PoseSender(PoseFigures):
     # Lifetime --------------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Do what `start_monitoring` says, for ever; a session runs it. Cancelling gives up what is to be tried again."""
+        """Do what `start_monitoring` says, for ever. Cancelling gives up what is to be tried again."""
         try:
             while True:
                 await self._wanted.wait()

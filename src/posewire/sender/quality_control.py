@@ -128,7 +128,9 @@ class QualityControl:
         too_much = self._too_much(now, credit)
         clear = not self._held_up and credit.clear
         before = self._ladder.quality
-        if self._adaptive and self._ladder.observe(now, too_much=too_much, clear=clear, face=self._face, hands=self._hands):
+        if self._adaptive and self._ladder.observe(
+            now, too_much=too_much, clear=clear, face=self._face, hands=self._hands
+        ):
             self._change(before, credit)
         self._layer()
         self._held_up = False

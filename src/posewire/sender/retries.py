@@ -22,11 +22,12 @@ _MAX_STREAMS: Final = 256
 class Retries:
     """Decides about each pose whose sending failed because the connection did, and hands it in again after a while.
 
-    It is given up when it was handed in ``retry_count`` times, when it would be older than ``timeout``, and when a newer
-    pose of its stream was handed in meanwhile, unless each pose is to go (QoS ``high``).
+    It is given up when it was handed in ``retry_count`` times, when it would be older than ``timeout``, and when a
+    newer pose of its stream was handed in meanwhile, unless each pose is to go (QoS ``high``).
 
     Args:
         settings: Returns the settings of now.
+        room: Returns the room of now; a pose that was meant for another is given up.
         resend: Puts a pose back into the queue.
         give_up: Told of a pose that is not sent after all, and why.
     """
@@ -34,12 +35,14 @@ class Retries:
     def __init__(
         self,
         settings: Callable[[], SendSettings],
+        room: Callable[[], str | None],
         resend: Callable[[QueueItem], object],
         give_up: Callable[[QueueItem, str], None],
     ) -> None:
         self.retried = 0
         """Poses that were handed in again so far."""
         self._settings = settings
+        self._room = room
         self._resend = resend
         self._give_up = give_up
         self._newest: dict[str, float] = {}
@@ -69,7 +72,7 @@ class Retries:
             return False
         item.attempts += 1
         logger.debug("%r not sent (%s); attempt %d in %.3f s", item, error, item.attempts, wait)
-        self._waiting[item] = asyncio.get_running_loop().call_later(wait, self._again, item)
+        self._waiting[item] = asyncio.get_running_loop().call_later(wait, self._again, item, self._room())
         return True
 
     def clear(self) -> None:
@@ -79,10 +82,10 @@ class Retries:
             del self._waiting[item]
             self._give_up(item, "cleared")
 
-    def _again(self, item: QueueItem) -> None:
+    def _again(self, item: QueueItem, room: str | None) -> None:
         del self._waiting[item]
-        if self._overtaken(item):
-            self._give_up(item, "replaced")
+        if self._overtaken(item) or room != self._room():
+            self._give_up(item, "replaced" if self._overtaken(item) else "disconnected")
             return
         self.retried += 1
         try:

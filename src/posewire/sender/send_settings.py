@@ -76,8 +76,8 @@ QUEUE_KEYS: Final = ("max_size", "cleanup_threshold", "cleanup_keep")
 
 
 def is_number(value: Any) -> bool:
-    """Whether ``value`` is a finite number, and no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether ``value`` is a number that fits a float, and no bool."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
 
 
 def check_bandwidth(limit: Any) -> None:
