@@ -17,6 +17,7 @@ from benchmarks import (
     failover,
     fanout,
     latency,
+    monitor,
     pressure,
     resume,
     soak,
@@ -36,6 +37,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "failover": failover,
     "crowd": crowd,
     "clock": clock_sync,
+    "monitor": monitor,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 

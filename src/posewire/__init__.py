@@ -57,7 +57,18 @@ from posewire.errors import (
     SynchronizationError,
 )
 from posewire.flow import QueueItem, SendOutcome
-from posewire.monitor import PerformanceMetrics, PerformanceMonitor
+from posewire.monitor import (
+    Alert,
+    AlertManager,
+    PerformanceMetrics,
+    PerformanceMonitor,
+    PerformanceReport,
+    Recommendation,
+    load_performance_data,
+    report_markdown,
+    report_page,
+    save_performance_data,
+)
 from posewire.protocol import AudioChunk, MediaData, MediaProtocol, PoseData, PoseProtocol
 from posewire.protocol.room_view import RoomMember, RoomStatus
 from posewire.receiver import Frame, Subscription
@@ -103,6 +114,14 @@ __all__ = [
     "PoseProtocol",
     "PerformanceMonitor",
     "PerformanceMetrics",
+    "AlertManager",
+    "Alert",
+    "PerformanceReport",
+    "Recommendation",
+    "report_markdown",
+    "report_page",
+    "save_performance_data",
+    "load_performance_data",
     "ErrorRecoveryChain",
     # settings
     "Config",

@@ -207,8 +207,18 @@ class MonitorConfig(Section, frozen=True, kw_only=True):
 
     window_size: Annotated[int, Meta(ge=2, le=100_000)] = 100
     """Frames that fps, latency and success rate are taken over."""
+    enabled: bool = True
+    """Whether a session watches itself from the beginning; false counts nothing until ``monitor.start()``."""
     sample_interval: Milliseconds = 1000
-    """Milliseconds between two looks at CPU and memory."""
+    """Milliseconds between two looks at CPU, memory and everything else that no frame should wait for."""
+    lag_interval: Milliseconds = 250
+    """Milliseconds between two looks at how late the event loop is."""
+    slow_callbacks: bool = True
+    """Whether what holds the event loop up is named. asyncio's own loop only; uvloop does not tell."""
+    alert_cooldown: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
+    """Milliseconds until the same alert may be told again."""
+    thresholds: dict[str, float | None] = field(default_factory=dict)
+    """Of alerts, by name, where they are not the defaults: ``max_latency: 0.2``; null turns one off."""
 
 
 PerSecond = Annotated[float, Meta(ge=0.01, le=1e12)]

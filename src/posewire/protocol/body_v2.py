@@ -23,7 +23,7 @@ from posewire.protocol.pose_data import DEFAULT_SKELETON, Landmarks, PoseData
 
 VERSION = "2"
 RESERVED_EVENTS = frozenset(
-    {"connect", "disconnect", "reconnect", "bye", "room", "presence", "keyframe", "quality", "drop", "clock"}
+    {"connect", "disconnect", "reconnect", "bye", "room", "presence", "keyframe", "quality", "drop", "clock", "alert"}
     | {"frame", "ack", "report", "confirm"}
 )
 """What a session tells its own handlers; a member must not be able to say it."""

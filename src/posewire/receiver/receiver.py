@@ -88,6 +88,10 @@ class Receiver:
         now = clock.monotonic()
         return [stats.figures(now=now) for stats in self._stats.values()]
 
+    def stream_stats(self) -> list[StreamStats]:
+        """Return what counts each stream that was heard; for a sampler, to which `stats` would be too much."""
+        return list(self._stats.values())
+
     def end(self, failure: Callable[[], BaseException] | None = None) -> None:
         """End every subscription, with what ``failure`` makes when there was one."""
         self._ended = True
