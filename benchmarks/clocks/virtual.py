@@ -9,6 +9,7 @@ from typing import Final
 from benchmarks.clocks.cristian import EXCHANGES, Cristian
 from benchmarks.clocks.messages import Errors
 from benchmarks.clocks.skew import Skew
+from posewire.clock import ServerClock
 from posewire.flow import Exchange
 from posewire.sockets.clock_sync import ClockSync
 
@@ -37,7 +38,7 @@ def simulate(delay: Delay, *, offset: float, drift: float, seconds: float, inter
     skew = Skew(start=_START, epoch=_START, offset=offset, drift=drift)
     sync = ClockSync(_never, interval=interval)
     once, newest = Cristian(once=True), Cristian(once=False)
-    estimates = {"posewire": sync.clock, "cristian once": once, "cristian": newest}
+    estimates: dict[str, ServerClock | Cristian] = {"posewire": sync.clock, "cristian once": once, "cristian": newest}
     now = _START
     times: list[float] = []
     errors: dict[str, list[float]] = {name: [] for name in estimates}

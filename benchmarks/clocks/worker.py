@@ -34,7 +34,11 @@ async def _look(channel: Channel, job: Job, config: posewire.Config) -> None:
     token = TokenAuthority.from_config(config.security).issue(_USER)
     async with posewire.connect(job.url, token=token, config=config) as session, asyncio.TaskGroup() as group:
         once, newest = Cristian(once=True), Cristian(once=False)
-        estimates = {"posewire": session.socket.clock, "cristian once": once, "cristian": newest}
+        estimates: dict[str, clock.ServerClock | Cristian] = {
+            "posewire": session.socket.clock,
+            "cristian once": once,
+            "cristian": newest,
+        }
         asking = group.create_task(_ask(session, once, newest), name="clock.ask")
         started, times = clock.monotonic(), list[float]()
         errors: dict[str, list[float]] = {name: [] for name in estimates}

@@ -64,7 +64,7 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     """Server: seconds between pings."""
     clock_exchanges: Annotated[int, Meta(ge=1, le=100)] = 8
     """Exchanges of times in a row that clock sync begins with, before a new session sends anything."""
-    clock_interval: Milliseconds = 4000
+    clock_interval: Annotated[int, Meta(ge=50, le=3_600_000)] = 4000
     """Milliseconds between two exchanges for clock sync; less at the beginning and on a link that jitters."""
 
     def check(self) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from posewire import clock
+from posewire.config import ConnectionConfig
 from posewire.errors import PosewireError
 from posewire.flow import Exchange
 from posewire.sockets.clock_sync import ClockSync
@@ -20,10 +21,9 @@ class Heartbeat:
 
     Args:
         ask: Asks the server for its time, microseconds since 1970.
-        interval: Seconds between heartbeats.
+        config: How often, and how often only for the clock: those that fail then are not heartbeats that were missed.
         missed: Awaited when two in a row are not answered: one outage of some seconds is not the end, for TCP brings
             back what was under way, while a new connection would lose it.
-        clock_interval: Seconds between exchanges for the clock; those that fail are not heartbeats that were missed.
         tell: Told when a clock jumped; see `ClockSync`.
     """
 
@@ -31,18 +31,17 @@ class Heartbeat:
         self,
         *,
         ask: Callable[[], Awaitable[int]],
-        interval: float,
+        config: ConnectionConfig,
         missed: Callable[[], Awaitable[None]],
-        clock_interval: float = 4.0,
         tell: Callable[[dict[str, Any]], None] = lambda data: None,
     ) -> None:
         self.last = 0.0
         """When the server last answered, on the scale of ``time.time()``; 0 never."""
         self.round_trip = 0.0
         """Seconds the last exchange took."""
-        self.time = ClockSync(self._exchange, interval=clock_interval, tell=tell)
+        self.time = ClockSync(self._exchange, interval=config.clock_interval / 1000, tell=tell)
         self._ask = ask
-        self._interval = interval
+        self._interval = config.heartbeat_interval / 1000
         self._missed = missed
 
     @property

@@ -101,9 +101,8 @@ class SocketManager(PoolAccess, BodyCompression):
             self._pool.source = TokenSource.configured(self.config.socket, token=token, credentials=credentials)
         self._heartbeat = Heartbeat(
             ask=lambda: self.request(control.Heartbeat(), int),
-            interval=self.config.socket.heartbeat_interval / 1000,
+            config=self.config.socket,
             missed=self._pool.drop,
-            clock_interval=self.config.socket.clock_interval / 1000,
             tell=lambda data: self.dispatch(Event(name="clock", data=data)),
         )
         self.outbox = EventOutbox(self._pool.usable)

@@ -53,6 +53,7 @@ RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (ConnectionConfig, "ping_timeout", 5e-324, 86_400, 0, 86_400.1),
     (ConnectionConfig, "ping_interval", 5e-324, 86_400, 0, 86_400.1),
     (ConnectionConfig, "clock_exchanges", 1, 100, 0, 101),
+    (ConnectionConfig, "clock_interval", 50, 3_600_000, 49, 3_600_001),
     (SecurityConfig, "token_expiry", 1, 31_536_000, 0, 31_536_001),
     (SecurityConfig, "token_max_lifetime", 1, 31_536_000, 0, 31_536_001),
     (SecurityConfig, "clock_leeway", 0, 60_000, -1, 60_001),

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from posewire.config import ConnectionConfig
 from posewire.errors import ConnectionError
 from posewire.sockets.heartbeat import Heartbeat
 
@@ -17,7 +18,7 @@ class Rig:
         self.script = iter(answers)
         self.log: list[str] = []
         self.now = 1000.0
-        self.heartbeat = Heartbeat(ask=self._ask, interval=5.0, missed=self._missed)
+        self.heartbeat = Heartbeat(ask=self._ask, config=ConnectionConfig(heartbeat_interval=5000), missed=self._missed)
         monkeypatch.setattr("posewire.sockets.heartbeat.asyncio.sleep", self._sleep)
         monkeypatch.setattr("posewire.sockets.heartbeat.clock.now", lambda: self.now)
 
