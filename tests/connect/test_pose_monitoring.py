@@ -229,7 +229,7 @@ async def test_generate_performance_report_and_its_file(member: Member, tmp_path
         report = alice.pose.generate_performance_report()
         assert report["reliability"]["sent"] == 10
         assert report["reliability"]["success_rate"] == 1.0
-        assert 0 < report["latency"]["avg"] <= report["latency"]["p99"] * 1.02
+        assert 0 < report["latency"]["avg"] <= report["latency"]["max"]
         assert report["resource_usage"].keys() >= {"cpu", "memory"}
         assert (report["user_id"], report["room"]) == ("alice", "studio")
         assert report["real_time"]["fps"] > 0
