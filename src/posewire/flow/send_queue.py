@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable
 
 from posewire.errors import QueueManagementError
@@ -14,7 +14,6 @@ from posewire.flow.send_outcome import SendOutcome
 from posewire.protocol import Delivery, Kind
 
 _Slot = tuple[Kind, str]
-_WAITS = 100
 
 
 class SendQueue:
@@ -33,8 +32,6 @@ class SendQueue:
             raise QueueManagementError("create", f"capacity {capacity}: expected at least 1")
         self.capacity = capacity
         self.drops: Counter[str] = Counter()
-        self.waits: deque[float] = deque(maxlen=_WAITS)
-        """Seconds that each of the last frames waited before it was taken."""
         self._high = self._low = capacity
         self._shares = (1.0, 1.0)
         self._on_drop = on_drop
@@ -90,7 +87,6 @@ class SendQueue:
         if item is not None:
             heapq.heappop(self._best)
             self._remove(item)
-            self.waits.append(max(0.0, now - item.queued))
         return item
 
     def waiting(self) -> list[QueueItem]:
@@ -131,8 +127,8 @@ class SendQueue:
                 dropped += 1
         return dropped
 
-    def withdraw(self, item: QueueItem) -> None:
-        """Take a frame out, if it still waits, and count nothing: it will be back."""
+    def take_back(self, item: QueueItem) -> None:
+        """Take a frame out, if it still waits, and count nothing: it will be handed in again."""
         if item.waiting:
             self._remove(item)
 

@@ -163,7 +163,7 @@ class MediaSender:
     @property
     def latency(self) -> float:
         """Seconds that frames wait before they leave: mean of the last 100, whoever handed them in."""
-        waits = self._sender.queue.waits
+        waits = self._sender.waits
         return sum(waits) / len(waits) if waits else 0.0
 
     @property

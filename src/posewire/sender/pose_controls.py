@@ -176,7 +176,7 @@ class PoseControls:
 
     def get_average_wait_time(self) -> float:
         """Return the mean of the seconds that the last 100 frames waited in the queue; 0 before the first."""
-        waits = self._sender.queue.waits
+        waits = self._sender.waits
         return sum(waits) / len(waits) if waits else 0.0
 
     def get_queue_status(self) -> dict[str, Any]:

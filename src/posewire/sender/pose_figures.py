@@ -202,7 +202,7 @@ class PoseFigures(PoseControls):
         if offered < _ENOUGH and elapsed < _STALE:
             return None
         self._note()
-        waits = list(self._sender.queue.waits)[-max(left, 1) :] if left else []
+        waits = list(self._sender.waits)[-max(left, 1) :] if left else []
         wanted = offered / elapsed
         latency = self._alerts.get_thresholds()["max_latency"]
         return Look(

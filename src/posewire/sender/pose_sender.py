@@ -136,7 +136,7 @@ class PoseSender(PoseFigures):
         for item in queue.waiting():
             if item.kind is Kind.POSE:
                 queue.drop(item, "cleared")
-        queue.waits.clear()
+        self._sender.waits.clear()
         self._forget()
 
     async def cleanup(self) -> None:

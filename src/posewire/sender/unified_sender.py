@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,11 +14,7 @@ from posewire.config import MediaConfig, SenderConfig
 from posewire.errors import ConnectionError, InvalidDataError, PosewireError, QueueFullError
 from posewire.flow import LADDER, QueueItem, SendOutcome, SendQueue, TokenBucket
 from posewire.monitor import PerformanceMonitor
-from posewire.protocol import (
-    Delivery,
-    Kind,
-    PoseData,
-)
+from posewire.protocol import Delivery, Kind, PoseData
 from posewire.rooms import RoomManager
 from posewire.sender.frame_writer import FrameWriter
 from posewire.sender.intake import Intake
@@ -74,6 +71,8 @@ class UnifiedSender:
         self._writer = FrameWriter(socket, rooms)
         self._quality = QualityControl(socket)
         self.queue, self.quality = self._queue, self._quality
+        self.waits: deque[float] = deque(maxlen=100)
+        """Seconds that each of the last frames waited before it left."""
         self.on_failed: Callable[[QueueItem, PosewireError], bool] = lambda item, error: False
         """Called with a frame that could not be sent; true when the caller will hand it in again with `resend`."""
         self._changed = asyncio.Event()
@@ -245,12 +244,14 @@ class UnifiedSender:
         Returns:
             The best frame, when something has to be waited for before it can go: `run` does that.
         """
+        if self._paused:
+            return None
         now = clock.monotonic()
-        if not self._paused and self._quality.observe(now):
+        if self._quality.observe(now):
             self._limit(now)
         while (item := self._queue.best(now)) is not None:
             lane = self._socket.lane
-            if lane is None or self._paused or self._bucket.delay(now) > 0:
+            if lane is None or self._bucket.delay(now) > 0:
                 return None
             if not lane.takes(self._writer.expected_size(item), now, urgent=item.kind is Kind.AUDIO):
                 self._quality.held_up()
@@ -333,11 +334,12 @@ class UnifiedSender:
         self._bucket.charge(size, now=now)
         self.sent += 1
         self.bytes_sent += size
-        self._monitor.update(True, now - item.queued)
+        self.waits.append(now - item.queued)
+        self._monitor.update(True, self.waits[-1])
 
     def _failed(self, item: QueueItem, exc: PosewireError) -> None:
         if self.on_failed(item, exc):
-            self._queue.withdraw(item)
+            self._queue.take_back(item)
             return
         reason = "disconnected" if isinstance(exc, ConnectionError) else "refused"
         if item.waiting:

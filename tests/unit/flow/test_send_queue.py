@@ -405,24 +405,12 @@ def test_a_queue_that_shrinks_drops_the_lowest_and_keeps_reliable_frames() -> No
     assert queue.capacity == 2
 
 
-def test_a_frame_that_is_withdrawn_is_not_counted_and_may_come_back() -> None:
+def test_a_frame_that_is_taken_back_is_not_counted_and_may_come_back() -> None:
     queue = SendQueue(2)
     item = sound()
     queue.put(item)
-    queue.withdraw(item)
-    queue.withdraw(item)
+    queue.take_back(item)
+    queue.take_back(item)
     assert (len(queue), queue.drops, queue.take(0.0)) == (0, {}, None)
     assert queue.put(item) is SendOutcome.ACCEPTED
     assert queue.take(0.0) is item
-
-
-def test_how_long_frames_waited() -> None:
-    queue = SendQueue(200)
-    for _ in range(150):
-        queue.put(sound(queued=10.0))
-    for index in range(150):
-        queue.take(10.0 + index)
-    assert list(queue.waits) == [float(index) for index in range(50, 150)], "the last hundred"
-    queue.put(sound(queued=10.0))
-    queue.take(9.0)
-    assert queue.waits[-1] == 0.0
