@@ -2,33 +2,36 @@
 
     python scripts/mutate_names.py [--workers 2] [--only PATTERN] [--json FILE]
 
-Works on copies of ``src``. A body becomes ``return None`` (that is ``pass``) and, where the annotation says what is
-returned, a constant of that type: both truths for a bool, 0 and 1 for a number, an empty string, dict or list.
-A stub that all tests beside it pass with is a survivor. Ends with 1 when there are any that ``EXPLAINED`` does not.
+A body becomes ``return None`` (that is ``pass``) and, where the annotation says what is returned, a constant of that
+type: both truths for a bool, 0 and 1 for a number, an empty string, dict or list. Each stub is tried in a process that
+is forked with everything imported, so that no file is touched and hundreds of them take minutes. A stub that all tests
+in its rows pass with is a survivor. Ends with 1 when there are any that ``EXPLAINED`` does not.
+
+First the tests are run as they are: one that fails anyway would notice everything.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
-import concurrent.futures
+import importlib
 import inspect
 import json
 import os
-import queue
 import re
-import shutil
-import subprocess
+import signal
 import sys
-import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import CodeType, FunctionType
+
+import pytest
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
-from tests.connect.parity_names import Found, Row, found, rows  # noqa: E402  # needs the path above
+from tests.connect.parity_names import Row, found, rows  # noqa: E402  # needs the path above
 
 STUBS: dict[str, list[str]] = {
     "bool": ["return True", "return False"],
@@ -41,41 +44,53 @@ STUBS: dict[str, list[str]] = {
 }
 EXPLAINED: dict[str, str] = {}
 """Survivors that are no fault: ``name: stub`` and why."""
-TIMEOUT = 120
+TIMEOUT = 180
+"""Seconds; tests that hang have noticed."""
+QUIET = ["-x", "-q", "--no-header", "--tb=no", *(f"-pno:{name}" for name in ("cacheprovider", "xdist", "pytest_cov"))]
 
 
 class Mutant:
     """A function, and what its body becomes."""
 
-    def __init__(self, row: Row, thing: Found, stub: str) -> None:
+    def __init__(self, row: Row, function: FunctionType, stub: str) -> None:
         self.row, self.stub = row, stub
-        function = thing.function
-        code = function.__code__
-        self.path = Path(code.co_filename).resolve().relative_to(ROOT / "src")
-        self.line = code.co_firstlineno
-        self.name = function.__name__
+        self._function = function
 
     @property
     def label(self) -> str:
         """What it is called in the outcome."""
         return f"{self.row.name}: {self.stub}"
 
-    def text(self, source: str) -> str:
-        """Return ``source`` with the stub in place of the body; the docstring goes too."""
+    def apply(self) -> None:
+        """Put the stub in the place of the body, in this process, for everyone who has the function."""
+        old = self._function.__code__
+        source = Path(old.co_filename).read_text("utf-8")
+        lines = source.splitlines(keepends=True)
         node = next(
             node
             for node in ast.walk(ast.parse(source))
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-            and node.name == self.name
-            and min([node.lineno, *(each.lineno for each in node.decorator_list)]) == self.line
+            and node.name == self._function.__name__
+            and min([node.lineno, *(each.lineno for each in node.decorator_list)]) == old.co_firstlineno
         )
-        lines = source.splitlines(keepends=True)
-        first, last = node.body[0].lineno - 1, node.body[-1].end_lineno or 0
         indent = " " * node.body[0].col_offset
-        return "".join([*lines[:first], f"{indent}{self.stub}\n", *lines[last:]])
+        # What the old body closed over must be named, or the code does not fit the function.
+        names = "".join(f"{indent}{name}\n" for name in old.co_freevars)
+        lines[node.body[0].lineno - 1 : node.body[-1].end_lineno] = [f"{names}{indent}{self.stub}\n"]
+        module = compile("".join(lines), old.co_filename, "exec", dont_inherit=True)
+        self._function.__code__ = next(
+            code for code in _codes(module) if code.co_name == old.co_name and code.co_firstlineno == old.co_firstlineno
+        )
 
 
-def stubs_of(function: Any) -> list[str]:
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    for each in code.co_consts:
+        if isinstance(each, CodeType):
+            yield each
+            yield from _codes(each)
+
+
+def stubs_of(function: FunctionType) -> list[str]:
     """Return what the body of a function may become."""
     annotation = str(inspect.get_annotations(function).get("return", "None"))
     plain = ["return None"]
@@ -86,76 +101,81 @@ def stubs_of(function: Any) -> list[str]:
 
 
 def mutants(pattern: str) -> list[Mutant]:
-    """Return all of the table; a function with several rows is tried with the tests of all of them."""
-    merged: dict[tuple[str, int], Row] = {}
-    things: dict[tuple[str, int], Found] = {}
+    """Return all of the table; a function in several rows is tried with the tests of all of them."""
+    merged: dict[FunctionType, Row] = {}
     for row in rows():
         thing = found(row.name)
         if not row.is_done or thing is None or thing.function is None or not re.search(pattern, row.name):
             continue
-        code = thing.function.__code__
-        key = (code.co_filename, code.co_firstlineno)
-        tests = tuple(dict.fromkeys((*(merged[key].tests if key in merged else ()), *row.tests)))
-        merged.setdefault(key, row)
-        merged[key] = Row(row.section, row.specification, merged[key].name, tests)
-        things.setdefault(key, thing)
-    return [Mutant(merged[key], thing, stub) for key, thing in things.items() for stub in stubs_of(thing.function)]
+        first = merged.get(thing.function, row)
+        tests = tuple(dict.fromkeys((*first.tests, *row.tests)))
+        merged[thing.function] = Row(first.section, first.specification, first.name, tests)
+    return [Mutant(row, function, stub) for function, row in merged.items() for stub in stubs_of(function)]
 
 
-def run(tree: Path, test_ids: list[str]) -> tuple[bool, str]:
-    """Return whether the tests pass on a tree, and the last lines they print."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "--no-header", *test_ids]
-    path = os.pathsep.join([str(tree), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+def start(test_ids: list[str], mutant: Mutant | None = None) -> int:
+    """Run tests in a process of their own, which ends with 0 when they pass; returns its number."""
+    if process := os.fork():
+        return process
+    os.setpgid(0, 0)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.dup2(nowhere, 2)
+    code = 1
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
-    except subprocess.TimeoutExpired:
-        return False, "hangs"
-    return done.returncode == 0, "\n".join(done.stdout.splitlines()[-3:])
+        if mutant is not None:
+            mutant.apply()
+        code = int(pytest.main([*QUIET, f"--rootdir={ROOT}", *test_ids]))
+    finally:
+        os._exit(code)
+
+
+def outcomes(tried: list[Mutant], workers: int) -> Iterator[tuple[Mutant, bool]]:
+    """Yield each stub as it is done, and whether it survived."""
+    running: dict[int, tuple[Mutant, float]] = {}
+    waiting = list(reversed(tried))
+    while waiting or running:
+        while waiting and len(running) < workers:
+            mutant = waiting.pop()
+            running[start(mutant.row.test_ids, mutant)] = (mutant, time.monotonic())
+        process, status = os.waitpid(-1, os.WNOHANG)
+        if process:
+            yield running.pop(process)[0], os.waitstatus_to_exitcode(status) == 0
+            continue
+        for late, (_, begun) in running.items():
+            if time.monotonic() - begun > TIMEOUT:
+                os.killpg(late, signal.SIGKILL)
+        time.sleep(0.02)
 
 
 def main() -> int:
-    """Try all mutants and say which survive."""
+    """Try all stubs and say which survive."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--only", default="", help="names that match this expression")
     parser.add_argument("--json", type=Path, help="write the outcome of each there")
     arguments = parser.parse_args()
+    os.chdir(ROOT)
     tried = mutants(arguments.only)
+    test_ids = sorted({test for mutant in tried for test in mutant.row.test_ids})
+    for file in sorted({test.partition("::")[0] for test in test_ids}):
+        importlib.import_module(file.removesuffix(".py").replace("/", "."))
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as folder:
-        trees: queue.Queue[Path] = queue.Queue()
-        for index in range(arguments.workers):
-            trees.put(Path(shutil.copytree(ROOT / "src", Path(folder) / f"src{index}")))
-
-        def attempt(mutant: Mutant) -> bool:
-            tree = trees.get()
-            file = tree / mutant.path
-            source = file.read_text("utf-8")
-            try:
-                file.write_text(mutant.text(source), "utf-8")
-                survived, _ = run(tree, mutant.row.test_ids)
-            finally:
-                file.write_text(source, "utf-8")
-                trees.put(tree)
-            return survived
-
-        with concurrent.futures.ThreadPoolExecutor(arguments.workers) as pool:
-            outcomes = list(pool.map(attempt, tried))
-    survivors = [mutant.label for mutant, survived in zip(tried, outcomes, strict=True) if survived]
+    if os.waitstatus_to_exitcode(os.waitpid(start(test_ids), 0)[1]):
+        print("some test fails without any stub; nothing can be said")
+        return 2
+    print(f"{len(test_ids)} tests pass as they are: {time.monotonic() - started:.0f} s", flush=True)
+    told: dict[str, str] = {}
+    for mutant, survived in outcomes(tried, arguments.workers):
+        told[mutant.label] = "survived" if survived else "killed"
+        if survived:
+            print(f"  survived: {mutant.label}  {EXPLAINED.get(mutant.label, '(not explained)')}", flush=True)
+        if arguments.json:
+            arguments.json.write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    survivors = [label for label, outcome in told.items() if outcome == "survived"]
     functions = len({mutant.row.name for mutant in tried})
-    print(
-        f"{len(tried)} stubs of {functions} functions in {time.monotonic() - started:.0f} s: {len(survivors)} survive"
-    )
-    for label in survivors:
-        print(f"  {label}  {EXPLAINED.get(label, '(unexplained)')}")
-    if arguments.json:
-        text = json.dumps(
-            {m.label: "survived" if s else "killed" for m, s in zip(tried, outcomes, strict=True)}, indent=1
-        )
-        arguments.json.write_text(text + "\n", "utf-8")
+    spent = time.monotonic() - started
+    print(f"{len(tried)} stubs of {functions} functions in {spent:.0f} s: {len(survivors)} survive")
     return int(any(label not in EXPLAINED for label in survivors))
 
 
