@@ -152,9 +152,9 @@ def _render(result: dict[str, Any], rows: Sequence[Row]) -> str:
     lines = [
         f"failover · {result['date']} · commit {result['commit']}{' + changes' if result['dirty'] else ''}",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, Python {result['python']}",
-        f"{settings['sessions']} sessions in rooms of {ROOM_SIZE}; each sends {FPS} fps and reads the others; two servers;",
-        f"{settings['rounds']} times the first one is killed (SIGKILL), or its connections are reset and new SYNs not answered",
-        "(blackhole); milliseconds from then on, at the second server",
+        f"{settings['sessions']} sessions in rooms of {ROOM_SIZE}; each sends {FPS} fps and reads the others;",
+        f"{settings['rounds']} times the first of two servers is killed (SIGKILL), or its connections are reset and",
+        "new SYNs not answered (blackhole); milliseconds from then on, at the second server",
         "",
     ]
     table = [["kind", "until", "p50", "p95", "p99", "worst", "back", ""]]

@@ -46,7 +46,14 @@ EXPLAINED: dict[str, str] = {}
 """Survivors that are no fault: ``name: stub`` and why."""
 TIMEOUT = 180
 """Seconds; tests that hang have noticed."""
-QUIET = ["-x", "-q", "--no-header", "--tb=no", "--assert=plain", *(f"-pno:{name}" for name in ("cacheprovider", "xdist", "pytest_cov"))]
+QUIET = [
+    "-x",
+    "-q",
+    "--no-header",
+    "--tb=no",
+    "--assert=plain",
+    *(f"-pno:{name}" for name in ("cacheprovider", "xdist", "pytest_cov")),
+]
 
 
 class Mutant:

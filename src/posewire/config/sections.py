@@ -51,7 +51,7 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     min_pool_size: PoolSize = 1
     """Connections of a session that are kept up (lanes): with two or more poses go on another than all else."""
     max_pool_size: PoolSize = 1
-    """Connections a session may have, when one of them is backed up. At least ``min_pool_size``."""
+    """Connections a session may have, when they are backed up. At least ``min_pool_size`` counts."""
     connection_timeout: Milliseconds = 60_000
     """Milliseconds without an answered heartbeat until a connection of the pool is replaced."""
     cleanup_interval: Milliseconds = 30_000
@@ -67,12 +67,10 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     clock_interval: Annotated[int, Meta(ge=50, le=3_600_000)] = 4000
     """Milliseconds between two exchanges for clock sync; less at the beginning and on a link that jitters."""
 
-    def check(self) -> None:
-        """The pool's bounds must fit together."""
-        if self.max_pool_size < self.min_pool_size:
-            raise ConfigurationError(
-                "socket.max_pool_size", self.max_pool_size, f"expected at least min_pool_size, {self.min_pool_size}"
-            )
+    @property
+    def largest_pool(self) -> int:
+        """Connections that a session may have: ``max_pool_size``, at least ``min_pool_size``."""
+        return max(self.min_pool_size, self.max_pool_size)
 
 
 class SecurityConfig(Section, frozen=True, kw_only=True):

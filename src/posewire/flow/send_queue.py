@@ -81,6 +81,20 @@ class SendQueue:
                 self._count(item, "expired")
         return None
 
+    def best_of(self, now: float, fits: Callable[[QueueItem], bool]) -> QueueItem | None:
+        """Return the best of those that fit, and leave it; see `best`. Looks at all if the best does not fit."""
+        best = self.best(now)
+        if best is None or fits(best):
+            return best
+        return min(
+            (
+                item
+                for item in self._best
+                if item.waiting and (item.expires is None or item.expires >= now) and fits(item)
+            ),
+            default=None,
+        )
+
     def take(self, now: float) -> QueueItem | None:
         """Remove and return the best frame; see `best`."""
         item = self.best(now)
@@ -127,8 +141,8 @@ class SendQueue:
                 dropped += 1
         return dropped
 
-    def take_back(self, item: QueueItem) -> None:
-        """Take a frame out, if it still waits, and count nothing: it will be handed in again."""
+    def withdraw(self, item: QueueItem) -> None:
+        """Take a frame out, if it still waits, and count nothing: it leaves, or will be handed in again."""
         if item.waiting:
             self._remove(item)
 

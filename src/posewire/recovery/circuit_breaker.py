@@ -23,8 +23,8 @@ class BreakerState(enum.StrEnum):
 class CircuitBreaker:
     """Lets nothing through for a while after failures in a row; then one attempt, which closes it or opens it again.
 
-    Each time the attempt fails the pause is twice as long, up to `MOST_COOLDOWNS` times the first. Pure: the caller says
-    what time it is. M. Nygard, "Release It!" (2007), chapter 5, calls the pattern so.
+    Each time the attempt fails the pause is twice as long, up to `MOST_COOLDOWNS` times the first. Pure: the caller
+    says what time it is. M. Nygard, "Release It!" (2007), chapter 5, calls the pattern so.
 
     Args:
         failures: In a row, until it opens.

@@ -42,6 +42,10 @@ class FrameWriter:
             self._epoch = self._socket.epoch
         return (item.kind, item.stream) in self._streams
 
+    def number_of(self, item: QueueItem) -> int | None:
+        """Return the number of the stream of a frame; None while it has none."""
+        return self._streams[item.kind, item.stream] if self.is_open(item) else None
+
     async def open(self, item: QueueItem) -> None:
         """Get a number for the stream of a frame. Waits for the server; cancelling is safe.
 

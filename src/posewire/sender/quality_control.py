@@ -117,13 +117,16 @@ class QualityControl:
         if now < self._next_tick:
             return False
         self._next_tick = now + _TICK
-        lane = self._socket.lane
+        lane = self._socket.pose_lane
         if lane is None or lane.credit.oldest(now) > _OUTAGE:
             self._past.clear()
             return False
         credit = lane.credit
         self.rate = self._rates.observe(
-            now, delivered=credit.rate, queueing=credit.queueing, held_up=self._held_up and lane.credited is True
+            now,
+            delivered=self._socket.delivered_rate,
+            queueing=credit.queueing,
+            held_up=self._held_up and lane.credited is True,
         )
         too_much = self._too_much(now, credit)
         clear = not self._held_up and credit.clear

@@ -18,6 +18,7 @@ from posewire.protocol import Delivery, Kind, PoseData
 from posewire.rooms import RoomManager
 from posewire.sender.frame_writer import FrameWriter
 from posewire.sender.intake import Intake
+from posewire.sender.lane_pump import LanePump
 from posewire.sender.quality_control import QualityControl
 from posewire.sender.reliable_event import ReliableEvent
 from posewire.sender.send_settings import check_bandwidth
@@ -75,6 +76,8 @@ class UnifiedSender:
         """Seconds that each of the last frames waited before it left."""
         self.on_failed: Callable[[QueueItem, PosewireError], bool] = lambda item, error: False
         """Called with a frame that could not be sent; true when the caller will hand it in again with `resend`."""
+        self._side_lanes = socket.side.lanes
+        self._lane_pump = LanePump(socket, self._queue, self._writer, self._bucket, self._quality, self._send)
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -170,7 +173,7 @@ class UnifiedSender:
         return look(
             self._queue,
             self._quality,
-            self._socket.lane,
+            self._socket.pose_lane,
             sent=(self.sent, self.bytes_sent),
             ceiling=self._ceiling,
             repaired=self.intake.times.counts,
@@ -249,6 +252,10 @@ class UnifiedSender:
         now = clock.monotonic()
         if self._quality.observe(now):
             self._limit(now)
+        if self._side_lanes:
+            if (item := self._lane_pump.pump(now)) is None and not len(self._queue):
+                self._idle.set()
+            return item
         while (item := self._queue.best(now)) is not None:
             lane = self._socket.lane
             if lane is None or self._bucket.delay(now) > 0:
@@ -278,7 +285,7 @@ class UnifiedSender:
 
     async def _send_reliable(self, item: QueueItem) -> None:
         event = item.data
-        self._queue.take(clock.monotonic())
+        self._queue.withdraw(item)
         try:
             reply, size = await self._socket.submit_event(event.name, event.data)
         except PosewireError as exc:
@@ -339,24 +346,24 @@ class UnifiedSender:
 
     def _failed(self, item: QueueItem, exc: PosewireError) -> None:
         if self.on_failed(item, exc):
-            self._queue.take_back(item)
+            self._queue.withdraw(item)
             return
         reason = "disconnected" if isinstance(exc, ConnectionError) else "refused"
         if item.waiting:
             self._queue.drop(item, reason)
         else:
-            self.drops[reason] += 1
-            self._tell_drop(item, reason)
+            self.give_up(item, reason)
         self._monitor.update(False, clock.monotonic() - item.queued)
         logger.debug("not sent: %r: %s", item, exc)
 
-    def resend(self, item: QueueItem) -> None:
-        """Put a frame back that `on_failed` took over."""
+    def resend(self, item: QueueItem) -> SendOutcome:
+        """Put a frame into the queue as it is, one that `on_failed` took over."""
         if self._ended:
             raise ConnectionError("the session is closed")
-        self._queue.put(item)
+        outcome = self._queue.put(item)
         self._idle.clear()
         self._pump_or_wake()
+        return outcome
 
     def give_up(self, item: QueueItem, reason: str) -> None:
         """Count a frame that `on_failed` took over, or that was not worth handing in, as dropped."""
@@ -373,16 +380,10 @@ class UnifiedSender:
     # Inside ----------------------------------------------------------------------------------------------------------
 
     def _put(self, item: QueueItem) -> SendOutcome:
-        if self._ended:
-            raise ConnectionError("the session is closed")
-        if item.kind is Kind.POSE and not self._quality.admits(item.stream, item.queued):
-            self.drops["quality"] += 1
-            self._tell_drop(item, "quality")
+        if not self._ended and item.kind is Kind.POSE and not self._quality.admits(item.stream, item.queued):
+            self.give_up(item, "quality")
             return SendOutcome.DROPPED
-        outcome = self._queue.put(item)
-        self._idle.clear()
-        self._pump_or_wake()
-        return outcome
+        return self.resend(item)
 
     def _take(self, offered: Offered) -> None:
         self.drops["replaced"] += offered.replaced

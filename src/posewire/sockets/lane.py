@@ -83,13 +83,14 @@ class Lane:
         """The connection's id on the server; empty when it is not open."""
         return (self._sio.get_sid() or "") if self._sio is not None and not self.closed.is_set() else ""
 
-    async def open(self, token: str, session_id: str, *, seconds: float | None = None) -> None:
+    async def open(self, token: str, session_id: str, *, seconds: float | None = None, ticket: str = "") -> None:
         """Connect and be let in; waits at most ``connect_timeout``. After a failure or cancellation nothing is left.
 
         Args:
             token: Says who we are.
             session_id: Says which session the connection is of.
             seconds: To wait at most, instead.
+            ticket: Of a further connection of the session: what the server gave for it.
 
         Raises:
             ConnectionError: The server is not there, or does not answer.
@@ -120,7 +121,7 @@ class Lane:
                 with cancellation_kept():
                     await self._sio.connect(
                         self.url,
-                        auth={"token": token, "session": session_id},
+                        auth={"token": token, "session": session_id, **({"lane": ticket} if ticket else {})},
                         transports=["websocket"],
                         wait_timeout=timeout,
                     )
@@ -213,6 +214,12 @@ class Lane:
             raise self._not_connected()
         packet = SocketIOPacket(sio_packet.EVENT, namespace="/", data=[event, data])
         transport.write(self._masked.frame(packet.encode()))
+
+    def cut(self, reason: str) -> None:
+        """Send and take nothing any more, at once; whoever opened it is to `close` it. Never waits."""
+        self._lost(reason)
+        if self._transport is not None:
+            self._transport.abort()
 
     async def close(self, *, goodbye: bool = True) -> None:
         """Close, in bounded time. Idempotent; when cancelled the connection is cut at once.

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 
 from posewire import clock
 from posewire.recovery import ErrorRecoveryChain
+from posewire.sockets.connection_status import ConnectionStatus
 from posewire.sockets.endpoints import EndpointUsage
 from posewire.sockets.heartbeat import Heartbeat
 from posewire.sockets.lane import Lane
 from posewire.sockets.pool_status import LaneStatus, PoolStatus
 from posewire.sockets.pool_supervisor import PoolSupervisor
+from posewire.sockets.side_lanes import SideLanes
 
 
 class PoolAccess:
@@ -19,6 +21,9 @@ class PoolAccess:
 
     _pool: PoolSupervisor
     _heartbeat: Heartbeat
+    _failed: int
+    side: SideLanes
+    """The connections beside the primary one."""
 
     @property
     def url(self) -> str:
@@ -40,14 +45,46 @@ class PoolAccess:
         """What is done against a lost connection; strategies may be added."""
         return self._pool.recovery
 
+    @property
+    def status(self) -> ConnectionStatus:
+        """The connection as it is now."""
+        return ConnectionStatus(
+            connected=self.connected,
+            last_heartbeat=self._heartbeat.last,
+            reconnect_count=self._pool.reconnects,
+            error_count=self._pool.errors + self._failed,
+            connection_id=self._pool.lane.id if self._pool.lane is not None else "",
+            round_trip=self._heartbeat.round_trip,
+        )
+
+    @property
+    def pose_lane(self) -> Lane | None:
+        """Of the connections that poses go on the one where they wait longest; None while there is no primary one."""
+        lane = self.lane
+        if lane is None or not self.side.lanes:
+            return lane
+        return max(self.side.lanes, key=lambda lane: lane.credit.queueing)
+
+    @property
+    def delivered_rate(self) -> float:
+        """Bytes a second of frames that came lately, at best, over all connections."""
+        lane = self.lane
+        return sum(lane.credit.rate for lane in ([] if lane is None else [lane, *self.side.lanes]))
+
+    def confirm_now(self) -> None:
+        """Let the server's kernel know at once what has come: it holds back more until then. Never waits."""
+        lane = self.lane
+        for each in [] if lane is None else [lane, *self.side.lanes]:
+            each.confirm_now()
+
     # Endpoints -------------------------------------------------------------------------------------------------------
 
     def set_endpoints(self, endpoints: Sequence[str]) -> None:
         """Name the servers that the session may go to, in this order; they must take the same tokens.
 
-        A session that is connected stays where it is. When that connection is lost it tries the same server again, which
-        has its seat, and then the others, at once; at another server it joins its room anew. Those that fail three times
-        in a row are left out for a while. See docs/topics/recovery.md.
+        A session that is connected stays where it is. When that connection is lost it tries the same server again,
+        which has its seat, and then the others, at once; at another server it joins its room anew. Those that fail
+        three times in a row are left out for a while. See docs/topics/recovery.md.
 
         Args:
             endpoints: ``http(s)://host:port`` of each.
@@ -76,14 +113,21 @@ class PoolAccess:
         """Return the session's connections as they are now."""
         pool = self._pool
         lanes = [self._primary(pool.lane)] if pool.connected and pool.lane is not None else []
+        lanes += self.side.status()
         return PoolStatus(
             active=len(lanes),
             available=sum(lane.healthy for lane in lanes),
-            failed=pool.errors,
-            utilization=len(lanes) / pool.config.max_pool_size,
-            last_cleanup=pool.last_cleanup,
+            failed=pool.errors + self.side.failed,
+            utilization=len(lanes) / pool.config.largest_pool,
+            last_cleanup=self.side.last_cleanup,
             lanes=lanes,
         )
+
+    async def primary(self) -> Lane:
+        """Wait until there is a connection, and return it. Cancelling is safe."""
+        while (lane := self.lane) is None:
+            await self.writable()
+        return lane
 
     async def writable(self) -> None:
         """Wait until there is a connection. Cancelling is safe."""

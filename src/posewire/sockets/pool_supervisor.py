@@ -77,8 +77,6 @@ class PoolSupervisor:
         self._rng = rng
         self._session_id = secrets.token_hex(8)
         self._probe = NetworkProbe(url, rng)
-        self.last_cleanup = 0.0
-        """When idle lanes were looked for last, on the scale of ``time.time()``; 0 never."""
         self.gap = ""
         """Why what was missed since the loss does not come any more; empty while it does."""
 
@@ -163,6 +161,20 @@ class PoolSupervisor:
             return most
         least = max(self.config.endpoint_timeout / 1000, _ROUND_TRIPS * self._round_trip())
         return min(most, least * 2.0 ** min(attempt - 1, 16))
+
+    async def open_side_lane(self, ticket: str, on_frame: Callable[[bytes], None]) -> Lane:
+        """Open a further lane of the session beside the one that is open, and return it; the caller is to close it.
+
+        Raises:
+            PosewireError: It is not let in, or the server cannot be reached.
+        """
+        source, primary = self.source, self.usable()
+        assert source is not None, "the primary lane has needed it"
+        lane = Lane(
+            primary.url, self.config, on_frame=on_frame, on_event=lambda name, data: None, on_credit=self._on_credit
+        )
+        await lane.open(await self._token(source), self._session_id, ticket=ticket)
+        return lane
 
     async def drop(self) -> None:
         """Cut the lane, which is of no use: `run` opens another."""

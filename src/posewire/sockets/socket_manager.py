@@ -19,7 +19,6 @@ from posewire.errors import AuthError, ConnectionError, PosewireError, RoomError
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.protocol import EVENT_STREAM, Delivery, Kind, PacketWriter, PoseProtocol, Precision, SealKey, control
 from posewire.sockets.body_compression import BodyCompression
-from posewire.sockets.connection_status import ConnectionStatus
 from posewire.sockets.event_dispatcher import Event, EventDispatcher, Handler
 from posewire.sockets.event_outbox import EventOutbox
 from posewire.sockets.heartbeat import Heartbeat
@@ -28,6 +27,7 @@ from posewire.sockets.lane import Reply
 from posewire.sockets.pool_access import PoolAccess
 from posewire.sockets.pool_supervisor import PoolSupervisor
 from posewire.sockets.resumption import Resumption
+from posewire.sockets.side_lanes import SideLanes
 from posewire.sockets.token_refresher import TokenRefresher
 from posewire.sockets.token_source import TokenProvider, TokenSource
 
@@ -62,16 +62,9 @@ class SocketManager(PoolAccess, BodyCompression):
         rng: random.Random | None = None,
     ) -> None:
         self.config = load_config() if config is None else config
+        rng = random.Random() if rng is None else rng  # noqa: S311  # jitter, not a secret
         self.writer = PacketWriter()
-        sender = self.config.sender
-        self.protocol = PoseProtocol(
-            self.config.security.compression_level,
-            compression_threshold=sender.compression_threshold if sender.compression_enabled else None,
-            version=sender.protocol_version,
-            precision=Precision(sender.precision_xy, sender.precision_z, sender.precision_visibility),
-            anchor_interval=sender.anchor_interval,
-            keyframe_interval=sender.keyframe_interval / 1000,
-        )
+        self.protocol = _new_protocol(self.config)
         self.welcome: control.Welcome | None = None
         self.room_id: str | None = None
         self.epoch = 0
@@ -93,10 +86,11 @@ class SocketManager(PoolAccess, BodyCompression):
             on_event=self._inbound.event,
             on_credit=lambda: self.on_credit(),
             greet=self._greet,
-            notify=lambda name, data: self.dispatch(Event(name=name, data=data)),
+            notify=self._notify,
             round_trip=lambda: self._heartbeat.round_trip,
-            rng=random.Random() if rng is None else rng,  # noqa: S311  # jitter, not a secret
+            rng=rng,
         )
+        self.side = self._new_side_lanes(rng)
         if token is not None or credentials is not None:
             self._pool.source = TokenSource.configured(self.config.socket, token=token, credentials=credentials)
         self._heartbeat = Heartbeat(
@@ -163,7 +157,8 @@ class SocketManager(PoolAccess, BodyCompression):
         async with self._connecting:
             if self.connected:
                 return
-            taken = sum(other.connected for other in self.instances if other is not self)
+            others = [other for other in self.instances if other is not self]
+            taken = sum(other.connected + len(other.side.lanes) for other in others)
             if taken >= self.config.socket.max_connections:
                 raise ConnectionError(
                     f"{taken} connections are open in this process; socket.max_connections allows "
@@ -185,6 +180,7 @@ class SocketManager(PoolAccess, BodyCompression):
         """Return what must run while connected, by name: exactly one owner runs each."""
         return {
             "supervisor": self._pool.run,
+            "lanes": self.side.run,
             "heartbeat": self._heartbeat.run,
             "clock": self._heartbeat.time.run,
             "tokens": self._refresher.run,
@@ -192,18 +188,6 @@ class SocketManager(PoolAccess, BodyCompression):
         }
 
     # State -----------------------------------------------------------------------------------------------------------
-
-    @property
-    def status(self) -> ConnectionStatus:
-        """The connection as it is now."""
-        return ConnectionStatus(
-            connected=self.connected,
-            last_heartbeat=self._heartbeat.last,
-            reconnect_count=self._pool.reconnects,
-            error_count=self._pool.errors + self._failed,
-            connection_id=self._pool.lane.id if self._pool.lane is not None else "",
-            round_trip=self._heartbeat.round_trip,
-        )
 
     @property
     def clock(self) -> clock.ServerClock:
@@ -219,6 +203,7 @@ class SocketManager(PoolAccess, BodyCompression):
         """Note the room packets go to, our number in it and what seals them; for `RoomManager`."""
         self.room_id = room_id
         self.epoch += 1
+        self.side.forget_streams()
         self.writer.reset(number, key)
         self.protocol.reset()
 
@@ -326,6 +311,17 @@ class SocketManager(PoolAccess, BodyCompression):
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
+    def _new_side_lanes(self, rng: random.Random) -> SideLanes:
+        return SideLanes(
+            self.config.socket,
+            primary=self.primary,
+            ask=lambda: self.request(control.OpenLane(), control.LaneTicket),
+            dial=self._pool.open_side_lane,
+            on_frame=self._inbound.side_frame,
+            on_change=self._rerouted,
+            rng=rng,
+        )
+
     async def _greet(self) -> None:
         """What each new connection begins with: who we are, whether we are still there, what time it is."""
         before, lane = self.welcome, self._pool.usable()
@@ -359,6 +355,16 @@ class SocketManager(PoolAccess, BodyCompression):
         with contextlib.suppress(ConnectionError):  # going: the next one will be told
             self._pool.usable().tell(name, data)
 
+    def _notify(self, name: str, data: Any) -> None:
+        if name == "disconnect":
+            self.side.drop("the session's connection was lost")
+        self.dispatch(Event(name=name, data=data))
+
+    def _rerouted(self, lost: bool) -> None:
+        if lost:
+            self.protocol.restart()
+        self.on_credit()
+
     def _bye(self, data: Any) -> None:
         self._pool.loss = reason_of(data, self.user_id)
 
@@ -371,3 +377,15 @@ class SocketManager(PoolAccess, BodyCompression):
                     group.create_task(loop(), name=f"posewire.{name}")
         except ExceptionGroup as failures:  # not `except*`: on 3.11.2 it puts what it raises into a group
             raise failures.exceptions[0] from None
+
+
+def _new_protocol(config: Config) -> PoseProtocol:
+    sender = config.sender
+    return PoseProtocol(
+        config.security.compression_level,
+        compression_threshold=sender.compression_threshold if sender.compression_enabled else None,
+        version=sender.protocol_version,
+        precision=Precision(sender.precision_xy, sender.precision_z, sender.precision_visibility),
+        anchor_interval=sender.anchor_interval,
+        keyframe_interval=sender.keyframe_interval / 1000,
+    )

@@ -49,6 +49,11 @@ RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (ConnectionConfig, "heartbeat_interval", *MS),
     (ConnectionConfig, "connect_timeout", *MS),
     (ConnectionConfig, "request_timeout", *MS),
+    (ConnectionConfig, "endpoint_timeout", *MS),
+    (ConnectionConfig, "min_pool_size", 1, 16, 0, 17),
+    (ConnectionConfig, "max_pool_size", 1, 16, 0, 17),
+    (ConnectionConfig, "connection_timeout", *MS),
+    (ConnectionConfig, "cleanup_interval", *MS),
     (ConnectionConfig, "max_connections", 1, 100_000, 0, 100_001),
     (ConnectionConfig, "ping_timeout", 5e-324, 86_400, 0, 86_400.1),
     (ConnectionConfig, "ping_interval", 5e-324, 86_400, 0, 86_400.1),
@@ -157,6 +162,12 @@ def test_a_secret_is_32_bytes_or_more() -> None:
         SecurityConfig(secret_key="x" * 31)
     with pytest.raises(ConfigurationError):
         SecurityConfig(secret_key="")
+
+
+def test_a_pool_is_as_large_as_it_is_to_be_at_least() -> None:
+    assert ConnectionConfig().largest_pool == 1
+    assert ConnectionConfig(min_pool_size=3).largest_pool == 3
+    assert ConnectionConfig(min_pool_size=3, max_pool_size=5).largest_pool == 5
 
 
 def test_a_certificate_needs_its_key() -> None:

@@ -74,6 +74,20 @@ class Model:
             return entry.item
         return None
 
+    def best_of(self, now: float, kinds: set[Kind]) -> QueueItem | None:
+        # The queue counts what is too old only where the best is looked for.
+        for entry in sorted(self.waiting, key=lambda entry: entry.turn):
+            if entry.item.expires is None or entry.item.expires >= now:
+                break
+            self.waiting.remove(entry)
+            self.drops["expired"] += 1
+        fresh = [each for each in self.waiting if each.item.expires is None or each.item.expires >= now]
+        fitting = [entry for entry in fresh if entry.item.kind in kinds]
+        return min(fitting, key=lambda entry: entry.turn).item if fitting else None
+
+    def withdraw(self, item: QueueItem) -> None:
+        self.waiting = [entry for entry in self.waiting if entry.item is not item]
+
     def clear(self) -> None:
         self.drops["cleared"] += len(self.waiting)
         self.waiting.clear()
@@ -147,6 +161,15 @@ class SendQueueMachine(RuleBasedStateMachine):
         expected = self.model.take(now)
         assert self.queue.take(now) is expected
         self.taken += expected is not None
+
+    @rule(now=st.integers(0, 5), kinds=st.sets(st.sampled_from(Kind)))
+    def take_one_that_fits(self, now: int, kinds: set[Kind]) -> None:
+        expected = self.model.best_of(now, kinds)
+        assert self.queue.best_of(now, lambda item: item.kind in kinds) is expected
+        if expected is not None:
+            self.queue.withdraw(expected)
+            self.model.withdraw(expected)
+            self.taken += 1
 
     @precondition(lambda self: len(self.model.waiting) > 2)
     @rule()
@@ -405,12 +428,12 @@ def test_a_queue_that_shrinks_drops_the_lowest_and_keeps_reliable_frames() -> No
     assert queue.capacity == 2
 
 
-def test_a_frame_that_is_taken_back_is_not_counted_and_may_come_back() -> None:
+def test_a_frame_that_is_withdrawn_is_not_counted_and_may_come_back() -> None:
     queue = SendQueue(2)
     item = sound()
     queue.put(item)
-    queue.take_back(item)
-    queue.take_back(item)
+    queue.withdraw(item)
+    queue.withdraw(item)
     assert (len(queue), queue.drops, queue.take(0.0)) == (0, {}, None)
     assert queue.put(item) is SendOutcome.ACCEPTED
     assert queue.take(0.0) is item

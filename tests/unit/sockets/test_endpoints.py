@@ -102,8 +102,19 @@ def test_a_session_that_is_nowhere_yet_begins_with_the_first() -> None:
 
 @pytest.mark.parametrize(
     "urls",
-    [[], "http://a:1", [A, A], [A, A + "/"], [A, "ftp://b"], [A, "b:2"], [A, 7], None, [f"http://h{n}" for n in range(65)], {A}],
-)  # fmt: skip
+    [
+        [],
+        "http://a:1",
+        [A, A],
+        [A, A + "/"],
+        [A, "ftp://b"],
+        [A, "b:2"],
+        [A, 7],
+        None,
+        [f"http://h{number}" for number in range(65)],
+        {A},
+    ],
+)
 def test_a_list_that_cannot_be_leaves_the_old_one(urls: Any) -> None:
     endpoints = three()
     with pytest.raises(ConfigurationError, match="expected"):
