@@ -125,12 +125,12 @@ def start(test_ids: list[str], mutant: Mutant | None = None) -> int:
     if process := os.fork():
         return process
     os.setpgid(0, 0)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
     code = 1
     try:
         if mutant is not None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, 1)
+            os.dup2(nowhere, 2)
             mutant.apply()
         code = int(pytest.main([*QUIET, f"--rootdir={ROOT}", *test_ids]))
     finally:
