@@ -12,12 +12,13 @@ class LoopWatch:
     """Sees how late timers come, and what held the loop up.
 
     A timer tells how late it comes, which is true of any loop, but only of the moments it is due: of a stall of 50 ms,
-    a timer each 250 ms sees one in five. Where callbacks can be timed (see `handle_timer`) none is missed, and the
-    slowest has a name. Times are of the wall: a callback that the system preempted was slow, too.
+    a timer each 500 ms sees one in ten. Where callbacks can be timed (see `handle_timer`) none is missed, the slowest
+    has a name, and no timer is set: one wakes the loop up, which takes longer than timing a hundred callbacks. Times
+    are of the wall: a callback that the system preempted was slow, too.
 
     Args:
         interval: Seconds between two timers.
-        names: Whether to time callbacks.
+        names: Whether to time callbacks, where that is possible.
     """
 
     def __init__(self, *, interval: float, names: bool = True) -> None:
@@ -35,11 +36,11 @@ class LoopWatch:
         if self._loop is not None:
             return
         self._loop = asyncio.get_running_loop()
-        if self._names and can_time(self._loop):
+        self._names = self._names and can_time(self._loop)
+        if self._names:
             listen(self._ran)
         else:
-            self._names = False
-        self._set(self._loop)
+            self._set(self._loop)
 
     def stop(self) -> None:
         """Watch no more. Idempotent."""
@@ -50,6 +51,11 @@ class LoopWatch:
         if self._timer is not None:
             self._timer.cancel()
         self._loop = self._timer = None
+
+    def came(self, late: float) -> None:
+        """Take note that somebody's timer came so many seconds late."""
+        if self._loop is not None:
+            self._lag = max(self._lag, late)
 
     def take(self) -> tuple[float, str]:
         """Return the longest wait since this was called last, seconds, and the slowest callback; empty when none was.
@@ -65,7 +71,7 @@ class LoopWatch:
         self._timer = loop.call_at(self._due, self._ring, loop)
 
     def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._lag = max(self._lag, loop.time() - self._due)
+        self.came(loop.time() - self._due)
         self._set(loop)
 
     def _ran(self, loop: asyncio.AbstractEventLoop, callback: Any, seconds: float) -> None:

@@ -33,6 +33,21 @@ def test_a_timer_tells_how_late_it_comes() -> None:
         assert watch.take()[0] == 0
         await asyncio.sleep(1)
         assert watch.take()[0] == pytest.approx(0, abs=1e-9)
+        watch.came(0.05)  # so did somebody else's timer
+        watch.came(0.02)
+        assert watch.take()[0] == 0.05
+        watch.stop()
+
+    run(main())
+
+
+def test_no_timer_where_callbacks_are_timed() -> None:
+    async def main() -> None:
+        watch = LoopWatch(interval=0.25)
+        watch.start()
+        stall(9.0)
+        await asyncio.sleep(1)
+        assert watch.take() == (0.0, "")  # by the wall it took no time
         watch.stop()
 
     run(main())
@@ -50,8 +65,7 @@ def test_it_begins_and_ends_once() -> None:
             watch.stop()
             watch.stop()
             assert asyncio.Handle._run is real
-        stall(9.0)
-        await asyncio.sleep(1)
+        watch.came(9.0)
         assert watch.take() == (0.0, "")
 
     run(main())
