@@ -209,10 +209,10 @@ class MonitorConfig(Section, frozen=True, kw_only=True):
     """Whether a session watches itself from the beginning; false counts nothing until ``monitor.start()``."""
     sample_interval: Milliseconds = 1000
     """Milliseconds between two looks at CPU, memory and everything else that no frame should wait for."""
-    lag_interval: Milliseconds = 250
+    lag_interval: Milliseconds = 500
     """Milliseconds between two looks at how late the event loop is."""
     slow_callbacks: bool = True
-    """Whether what holds the event loop up is named. asyncio's own loop only; uvloop does not tell."""
+    """Whether callbacks are timed while the event loop comes late, to name what holds it up. Not on uvloop."""
     alert_cooldown: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
     """Milliseconds until the same alert may be told again."""
     thresholds: dict[str, float | None] = field(default_factory=dict)

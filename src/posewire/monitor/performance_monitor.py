@@ -150,9 +150,13 @@ class PerformanceMonitor:
             raise InvalidDataError(f"target fps {fps!r}: expected frames a second, more than 0")
         self._target_fps = fps
 
-    def check_performance(self) -> list[Alert]:
-        """Compare the figures of this moment with the thresholds; returns what is to be told. See `AlertManager`."""
-        return self.alerts.evaluate(self.get_stats(), self._clock())
+    def check_performance(self, figures: PerformanceMetrics | None = None) -> list[Alert]:
+        """Compare figures, by default those of this moment, with the thresholds; returns what is to be told.
+
+        See `AlertManager.evaluate`.
+        """
+        figures = figures or self.metrics()
+        return self.alerts.evaluate(self._stats(figures), figures.timestamp)
 
     # Looking ---------------------------------------------------------------------------------------------------------
 
@@ -216,20 +220,7 @@ class PerformanceMonitor:
 
         ``drops_REASON`` is there for every reason there was; ``age_*`` only when frames came since the last sample.
         """
-        figures = self.metrics()
-        stats = {
-            name: float(getattr(figures, name))
-            for name in _STATS
-            if getattr(figures, name) is not None  # not known at the moment
-        }
-        stats["error_rate"] = 1.0 - figures.success_rate
-        stats["consecutive_failures"] = float(self.consecutive_failures)
-        stats["memory_growth_rate"] = self._growth_rate()
-        stats["sending"] = float(self._sending)
-        stats["dropped"] = float(sum(figures.drops.values()))
-        for reason, count in figures.drops.items():
-            stats[f"drops_{reason}"] = float(count)
-        return stats
+        return self._stats(self.metrics())
 
     def get_real_time_stats(self) -> dict[str, float]:
         """Return ``fps``, ``latency`` (seconds), ``cpu_usage`` (percent of a core) and ``memory_usage`` (MB) of now."""
@@ -257,6 +248,21 @@ class PerformanceMonitor:
         }
 
     # Inside ----------------------------------------------------------------------------------------------------------
+
+    def _stats(self, figures: PerformanceMetrics) -> dict[str, float]:
+        stats = {
+            name: float(getattr(figures, name))
+            for name in _STATS
+            if getattr(figures, name) is not None  # not known at the moment
+        }
+        stats["error_rate"] = 1.0 - figures.success_rate
+        stats["consecutive_failures"] = float(self.consecutive_failures)
+        stats["memory_growth_rate"] = self._growth_rate()
+        stats["sending"] = float(self._sending)
+        stats["dropped"] = float(sum(figures.drops.values()))
+        for reason, count in figures.drops.items():
+            stats[f"drops_{reason}"] = float(count)
+        return stats
 
     def _growth_rate(self) -> float:
         """Return MB a minute, over the last five minutes."""

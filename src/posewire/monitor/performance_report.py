@@ -28,7 +28,7 @@ class Times(msgspec.Struct, frozen=True, kw_only=True):
     max: float = 0.0
     count: int = 0
     jitter: float = 0.0
-    """Mean difference of two that follow each other, over the window at the end."""
+    """Mean difference of two that follow each other, over the window at the end; of ages, that of the worst stream."""
 
     @classmethod
     def of(cls, histogram: LatencyHistogram, jitter: float = 0.0) -> Times:
@@ -154,7 +154,7 @@ def build_report(
         room=room,
         duration=duration,
         latency=Times.of(monitor.latencies, line.jitter),
-        age=Times.of(monitor.ages),
+        age=Times.of(monitor.ages, max((each.jitter for each in streams), default=0.0)),
         resource_usage=_resources(line, history, stats["memory_growth_rate"]),
         reliability=_reliability(line, drops_received or {}),
         traffic=_traffic(line, monitor.readings, duration, monitor.get_history_stats()["avg_fps"]),

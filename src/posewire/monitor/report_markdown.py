@@ -20,7 +20,7 @@ def figure_rows(report: PerformanceReport) -> list[tuple[str, str]]:
         ("not taken", _counts(reliability.drops_received)),
         ("bandwidth sent", f"{traffic.bandwidth / 1e3:.2f} kB/s ({traffic.bytes_sent} bytes)"),
         ("bandwidth received", f"{traffic.bandwidth_received / 1e3:.2f} kB/s ({traffic.bytes_received} bytes)"),
-        ("round trip", f"{traffic.round_trip * 1e3:.1f} ms"),
+        ("round trip", f"{traffic.round_trip * 1e3:.2f} ms"),
         ("quality at the end", f"{report.quality} (step {report.quality_level})"),
         ("CPU", f"{usage.cpu:.1f} % of a core, peak {usage.cpu_peak:.1f} %"),
         ("memory", f"{usage.memory:.1f} MB, {usage.memory_growth:+.1f} MB, {usage.memory_growth_rate:+.2f} MB/min"),

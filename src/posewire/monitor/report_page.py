@@ -44,7 +44,8 @@ li { margin: .25rem 0 } .raised { color: var(--c1); font-weight: 600 } .cleared 
 figure { margin: .4rem 0; padding: 10px; background: var(--card); border-radius: 8px }
 svg { display: block; width: 100%; height: auto }
 .grid { stroke: var(--line); stroke-width: 1 } .axis { stroke: var(--soft) }
-text { font: 11px system-ui, sans-serif; fill: var(--soft) } text.mark { fill: var(--text) }
+text { font: 11px system-ui, sans-serif; fill: var(--soft) }
+text.mark { fill: var(--text); paint-order: stroke; stroke: var(--card); stroke-width: 4px }
 line.mark { stroke: var(--text); stroke-width: 1; stroke-dasharray: 2 3 }
 .line { fill: none; stroke-width: 1.6; stroke-linejoin: round } .line.dashed { stroke-dasharray: 5 3 }
 .legend { margin: 4px 0 0 52px; font-size: .82rem; color: var(--soft) }
@@ -80,7 +81,10 @@ def _body(report: PerformanceReport) -> Iterator[str]:
     yield "<h2>Recommendations</h2>\n"
     yield _listed(f"<b>{escape(each.text)}</b>: {escape(each.reason)}" for each in report.recommendations)
     lines, times = _lines_of(report)
-    yield _section("Age over time", "How old frames are: those of others when they arrive here, ours at the others.")
+    yield _section(
+        "Age over time",
+        "How old the frames of others are when they arrive here, and ours at the slowest receiver.",
+    )
     yield _figure(_ages(times, lines))
     for name, bars, of in (
         ("Age on arrival", report.age_bars, report.age),
@@ -117,7 +121,8 @@ def _begin(report: PerformanceReport) -> float:
 
 def _lines_of(report: PerformanceReport) -> tuple[list[PerformanceMetrics], list[float]]:
     """Return the lines that are drawn, and their seconds since the first."""
-    lines = list(report.history)
+    # The first look has nothing to compare with: no CPU, no bandwidth.
+    lines = report.history[1:] if len(report.history) > 2 else report.history
     while len(lines) > _MOST_POINTS:
         lines = thinned(lines)
     return lines, [line.timestamp - _begin(report) for line in lines]
@@ -127,16 +132,16 @@ def _ages(times: list[float], lines: list[PerformanceMetrics]) -> str:
     return line_chart(
         times,
         [
-            Series(name="arriving here, p50", values=[_ms(line.age_p50) for line in lines], colour=0),
-            Series(name="p95", values=[_ms(line.age_p95) for line in lines], colour=6),
-            Series(name="p99", values=[_ms(line.age_p99) for line in lines], colour=1),
+            Series(name="here, p50", values=[_ms(line.age_p50) for line in lines], colour=0),
+            Series(name="here, p95", values=[_ms(line.age_p95) for line in lines], colour=3),
+            Series(name="here, p99", values=[_ms(line.age_p99) for line in lines], colour=1),
             Series(
-                name="ours at the slowest receiver, p50",
+                name="ours there, p50",
                 values=[_ms(line.remote_age_p50) for line in lines],
                 colour=2,
                 dashed=True,
             ),
-            Series(name="p99", values=[_ms(line.remote_age_p99) for line in lines], colour=5, dashed=True),
+            Series(name="ours there, p99", values=[_ms(line.remote_age_p99) for line in lines], colour=5, dashed=True),
         ],
         unit="ms",
     )

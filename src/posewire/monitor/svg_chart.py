@@ -103,15 +103,18 @@ def bar_chart(edges: Sequence[float], counts: Sequence[int], marks: Mapping[str,
         )
     parts += [_tick_below(across(value / scale), number(value)) for value in log_ticks(10**low, 10**high)]
     parts.append(f'<text class="unit" x="{WIDTH - _RIGHT}" y="{HEIGHT - 2}" text-anchor="end">ms</text>')
-    for row, (name, value) in enumerate(marks.items()):
-        if edges[0] <= value <= edges[-1]:
-            x = across(value)
-            anchor, shift = ("end", -3) if x > WIDTH / 2 else ("start", 3)
-            parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{_TOP}" y2="{_height(0)}"/>')
-            parts.append(
-                f'<text class="mark" x="{x + shift:.1f}" y="{_TOP + 9 + 12 * row}" text-anchor="{anchor}">'
-                f"{escape(name)} {number(value * scale)} ms</text>"
-            )
+    inside = {name: value for name, value in marks.items() if edges[0] <= value <= edges[-1]}
+    parts += [
+        f'<line class="mark" x1="{across(value):.1f}" x2="{across(value):.1f}" y1="{_TOP}" y2="{_height(0)}"/>'
+        for value in inside.values()
+    ]
+    for row, (name, value) in enumerate(inside.items()):
+        x = across(value)
+        anchor, shift = ("end", -3) if x > WIDTH / 2 else ("start", 3)
+        parts.append(
+            f'<text class="mark" x="{x + shift:.1f}" y="{_TOP + 9 + 12 * row}" text-anchor="{anchor}">'
+            f"{escape(name)} {number(value * scale)} ms</text>"
+        )
     return _svg(parts, "Histogram, milliseconds")
 
 

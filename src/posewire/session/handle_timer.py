@@ -2,7 +2,7 @@
 
 asyncio itself does so only in debug mode, which also notes the stack of every callback: many times the cost. This is
 its measurement alone, in the same place: around ``asyncio.Handle._run``, which every callback and every step of a task
-goes through. It is in the place of the real one only while somebody watches. The one reach into asyncio's private
+goes through. It is in the place of the real one only while somebody listens. The one reach into asyncio's private
 parts; `tests/unit/session/test_handle_timer.py` fails when they change, and nothing is named then. uvloop has handles
 of its own, which cannot be timed.
 """

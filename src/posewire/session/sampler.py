@@ -73,6 +73,7 @@ class Sampler:
     async def run(self) -> None:
         """Look, for ever. Cancelling ends the callbacks of alerts, too."""
         self._runner.open()
+        loop = asyncio.get_running_loop()
         try:
             while True:
                 if self._monitor.active:
@@ -80,7 +81,9 @@ class Sampler:
                     self.look()
                 else:
                     self._watch.stop()
+                due = loop.time() + self._interval
                 await asyncio.sleep(self._interval)
+                self._watch.came(loop.time() - due)
         finally:
             self._watch.stop()
             await self._runner.close()
@@ -88,5 +91,5 @@ class Sampler:
     def look(self) -> None:
         """Look once, now."""
         cpu, memory = _looks.look(self._interval)
-        self._monitor.sample(cpu_usage=cpu, memory_usage=memory, readings=self._figures.readings(*self._watch.take()))
-        self._monitor.check_performance()
+        readings = self._figures.readings(*self._watch.take())
+        self._monitor.check_performance(self._monitor.sample(cpu_usage=cpu, memory_usage=memory, readings=readings))

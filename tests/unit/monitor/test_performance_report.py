@@ -60,6 +60,10 @@ def test_the_figures_are_those_of_the_monitor() -> None:
     assert {alert.name for alert in report.alerts} >= {"latency", "loop_lag"}
 
 
+def test_jitter_of_ages_is_that_of_the_worst_stream() -> None:
+    assert REPORT.age.jitter == STREAM.jitter == 0.004
+
+
 def test_of_nothing() -> None:
     report = build_report(PerformanceMonitor(clock=Clock()))
     assert (report.reliability.success_rate, report.traffic.bandwidth, report.latency.count) == (1.0, 0.0, 0)

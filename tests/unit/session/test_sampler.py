@@ -12,7 +12,7 @@ from posewire.config import MonitorConfig
 from posewire.monitor import AlertManager, PerformanceMonitor, Readings
 from posewire.session.alert_runner import AlertRunner
 from posewire.session.sampler import Sampler, _Looks
-from tests.unit.sockets.virtual_loop import run
+from tests.unit.sockets.virtual_loop import VirtualLoop, run
 
 
 class Figures:
@@ -49,6 +49,22 @@ def test_it_looks_once_an_interval_and_not_while_stopped() -> None:
         task.cancel()
         await asyncio.wait([task])
         assert monitor.alerts.on_alert is None
+
+    run(main())
+
+
+def test_its_own_lateness_counts() -> None:
+    async def main() -> None:
+        figures = Figures()
+        task = asyncio.create_task(sampler_of(PerformanceMonitor(), figures, sample_interval=500).run())
+        await asyncio.sleep(0.9)
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, VirtualLoop)
+        loop._now += 0.3  # nobody's fault: many small callbacks, say
+        await asyncio.sleep(0.1)
+        assert [lag for lag, _ in figures.looks] == pytest.approx([0, 0, 0.2])
+        task.cancel()
+        await asyncio.wait([task])
 
     run(main())
 
