@@ -27,7 +27,10 @@ _MOST_LINES: Final = 12
 
 
 def now() -> float:
-    """Return seconds on the scale of ``time.time()``, without its jumps."""
+    """Return seconds on the scale of ``time.time()``, without its jumps.
+
+    It is looked up at every call: a process may put another clock in its place before it does anything else.
+    """
     return _EPOCH + time.monotonic()
 
 
