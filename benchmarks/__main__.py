@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from benchmarks import capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets
+from benchmarks import audio, capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -19,6 +19,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "targets": targets,
     "codec": codec,
     "chaos": chaos,
+    "audio": audio,
     "resume": resume,
     "crowd": crowd,
 }

@@ -1,5 +1,6 @@
 """What goes when: queue, rate limit, backoff. Pure; time and chance are arguments."""
 
+from posewire.flow.audio_rate import AudioRate
 from posewire.flow.backlog import Backlog
 from posewire.flow.backoff import backoff
 from posewire.flow.credit_window import CreditWindow
@@ -12,6 +13,7 @@ from posewire.flow.token_bucket import TokenBucket
 
 __all__ = [
     "LADDER",
+    "AudioRate",
     "Backlog",
     "CreditWindow",
     "Quality",

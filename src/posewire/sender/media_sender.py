@@ -6,11 +6,13 @@ from collections import deque
 from typing import Any
 
 from posewire import clock
+from posewire.config import MediaConfig
 from posewire.errors import DataValidationError
 from posewire.flow import SendOutcome
-from posewire.protocol import PoseData, to_pose_data
+from posewire.protocol import AudioLevel, PoseData, to_audio_chunk, to_pose_data
 from posewire.protocol.landmarks import is_tracker_result
 from posewire.protocol.pose_data import PARTS
+from posewire.sender.audio_streams import AudioStreams
 from posewire.sender.unified_sender import UnifiedSender
 
 _WINDOW = 100
@@ -21,10 +23,13 @@ class MediaSender:
 
     Args:
         sender: The pipeline.
+        config: What raw PCM is, and how sound is coded.
     """
 
-    def __init__(self, sender: UnifiedSender) -> None:
+    def __init__(self, sender: UnifiedSender, config: MediaConfig | None = None) -> None:
         self._sender = sender
+        self._config = config or MediaConfig()
+        self._audio = AudioStreams(sender, self._config)
         self._frames: deque[tuple[float, bool]] = deque(maxlen=_WINDOW)
         self._taken = 0
         self._refused = 0
@@ -54,10 +59,33 @@ class MediaSender:
     async def send_audio(
         self, pcm: Any, stream: str = "audio", timestamp: float | None = None, priority: int = 8
     ) -> SendOutcome:
-        """Hand a chunk of sound in; see `UnifiedSender.send`."""
-        outcome = await self._sender.send("audio", pcm, priority, stream=stream, timestamp=timestamp)
+        """Hand a chunk of sound in; see `UnifiedSender.send`.
+
+        With ``media.codec`` ``opus`` it leaves in packets of 20 ms; what does not fill one waits for the next chunk.
+
+        Raises:
+            DataValidationError: It is no sound, or has more than two channels and is to be coded.
+            ConfigurationError: It is to be coded, and PyAV is not installed.
+        """
+        chunk = to_audio_chunk(pcm, sample_rate=self._config.sample_rate, channels=self._config.channels)
+        outcome = await self._audio.send(chunk, stream, timestamp, priority)
         self._count(outcome)
         return outcome
+
+    @property
+    def level(self) -> AudioLevel:
+        """How loud our own sound is, over all streams, smoothed; -120 dBFS when there is none."""
+        return self._audio.meter.read(now=clock.monotonic())
+
+    @property
+    def speaking(self) -> bool:
+        """Whether we speak: from -42 dBFS on, until it is under -52."""
+        return self._audio.meter.speaking(now=clock.monotonic())
+
+    @property
+    def audio_bit_rate(self) -> int | None:
+        """Bits a second that Opus codes with now, the least over our streams; None while nothing is coded."""
+        return self._audio.bit_rate
 
     @property
     def fps(self) -> float:

@@ -11,19 +11,10 @@ import msgspec
 
 from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
-from posewire.errors import (
-    ConnectionError,
-    InvalidDataError,
-    PosewireError,
-    QueueFullError,
-)
+from posewire.errors import ConnectionError, InvalidDataError, PosewireError, QueueFullError
 from posewire.flow import LADDER, CreditWindow, QueueItem, SendOutcome, SendQueue, TokenBucket
 from posewire.monitor import PerformanceMonitor
-from posewire.protocol import (
-    Delivery,
-    Kind,
-    PoseData,
-)
+from posewire.protocol import Delivery, Kind, PoseData
 from posewire.rooms import RoomManager
 from posewire.sender.frame_writer import FrameWriter
 from posewire.sender.intake import Intake
@@ -193,6 +184,10 @@ class UnifiedSender:
             receivers_behind=report.behind if report is not None else 0,
             streams=report.streams if report is not None else [],
         )
+
+    def loss(self, kind: Kind, stream: str) -> float:
+        """Return the share of a stream's frames that did not come to somebody, as receivers said last; 0..1."""
+        return self._quality.loss(self._writer.number(kind, stream))
 
     @property
     def current_quality_level(self) -> int:

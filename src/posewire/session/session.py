@@ -84,7 +84,7 @@ class Session:
             self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
         )
         self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor)
-        self.media = MediaSender(self.sender)
+        self.media = MediaSender(self.sender, self.config.media)
         self.receiver = Receiver(self.socket, self.rooms, self.config.receiver)
         self._room = room
         self._task: asyncio.Task[None] | None = None
@@ -244,13 +244,15 @@ class Session:
         Does not wait for the network; cancelling is safe.
 
         Args:
-            pcm: int16 bytes or an array at the rate of ``config.media``, or an `AudioChunk`.
+            pcm: int16 bytes or an array at the rate of ``config.media``, or an `AudioChunk`. With ``media.codec``
+                ``opus`` it leaves in packets of 20 ms; what does not fill one waits for the next.
             stream: Name of the stream.
             timestamp: Time of the first sample, seconds on the scale of ``time.time()``.
             priority: Higher goes first.
 
         Raises:
             DataValidationError: It is no sound.
+            ConfigurationError: It is to be coded by Opus, and the extra ``audio`` is not installed.
             RoomError: We are in no room, or may not publish.
             PosewireError: What ended the session.
         """
