@@ -74,9 +74,7 @@ def _measure(options: argparse.Namespace) -> dict[str, Any]:
         "seconds": round(len(sound) / OPUS_RATE, 2),
         "rounds": options.rounds,
         "ways": [_median(rounds[way.name]) for way in ways],
-        "loss": [
-            lossy(way, sound, loss / 100, seeds) for loss in options.loss for way in losing
-        ],
+        "loss": [lossy(way, sound, loss / 100, seeds) for loss in options.loss for way in losing],
     }
 
 
@@ -107,18 +105,18 @@ def render(result: dict[str, Any]) -> str:
             ]
         )
     lost = [["way", "loss %", "energy error dB", "silence", "SNR dB", "lost", "made up", "copies", "joint", "inside"]]
-    for each in result["loss"]:
-        lost.append(
-            [
-                each["name"],
-                number(100 * each["loss"], 1),
-                number(each["energy_error_db"], 2),
-                number(each["silence_db"], 2),
-                number(each["snr_db"], 1),
-                *(number(each[name]) for name in ("lost", "made_up", "read_from_copy")),
-                number(each["largest_joint"], 3),
-                number(each["largest_inside"], 3),
-            ]
-        )
+    lost += [
+        [
+            each["name"],
+            number(100 * each["loss"], 1),
+            number(each["energy_error_db"], 2),
+            number(each["silence_db"], 2),
+            number(each["snr_db"], 1),
+            *(number(each[name]) for name in ("lost", "made_up", "read_from_copy")),
+            number(each["largest_joint"], 3),
+            number(each["largest_inside"], 3),
+        ]
+        for each in result["loss"]
+    ]
     title = f"{result['source']}, {result['seconds']} s, frames of 20 ms; commit {result['commit']}"
     return "\n".join([title, "", *align(rows, names=0), "", *align(lost, names=0)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from benchmarks.motion import ROOT
 from posewire.protocol.opus_packet import OPUS_FRAME, OPUS_RATE
-from posewire.sources.wav import SPEECH, WavFile
+from posewire.sources.wav import SPEECH
 
 Floats = npt.NDArray[np.float64]
 
@@ -58,7 +59,7 @@ def frames_of(signal: Floats) -> Floats:
 def snr(original: Floats, other: Floats) -> float:
     """Return the ratio of signal to error in dB, over all of it."""
     error = float(np.sum((other - original) ** 2))
-    return 10 * np.log10(float(np.sum(original**2)) / max(error, 1e-20))
+    return 10 * math.log10(float(np.sum(original**2)) / max(error, 1e-20))
 
 
 def segmental_snr(original: Floats, other: Floats) -> float:

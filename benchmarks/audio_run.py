@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 from collections import Counter
@@ -193,12 +194,11 @@ def _stamp_error(heard: Sequence[AudioChunk], delay: int, way: Way) -> float:
 def _steps(heard: Sequence[AudioChunk]) -> dict[str, float]:
     """Return the largest step at a joint of true and made-up sound, and the largest inside true sound, of 1."""
     joints, inside = [0.0], [0.0]
-    for one, two in zip(heard, heard[1:], strict=False):
+    for one, two in itertools.pairwise(heard):
         if one.concealed != two.concealed:
             joints.append(abs(int(two.samples[0, 0]) - int(one.samples[-1, 0])) / 32768)
-    for piece in heard:
-        if not piece.concealed:
-            inside.append(float(np.abs(np.diff(piece.samples[:, 0].astype(np.int32))).max()) / 32768)
+    true = [piece.samples[:, 0].astype(np.int32) for piece in heard if not piece.concealed]
+    inside += [float(np.abs(np.diff(samples)).max()) / 32768 for samples in true]
     return {"largest_joint": max(joints), "largest_inside": max(inside)}
 
 

@@ -26,7 +26,7 @@ def audio_option(command: _F) -> _F:
     return click.option(
         "--audio",
         metavar="FILE.wav|mic",
-        help="Send this sound too, from the same moment on: a WAV file, the microphone ('mic'), or a sample ('speech').",
+        help="Send this sound too, from the same moment on: a WAV file, 'mic' (the microphone) or 'speech', a sample.",
     )(command)
 
 

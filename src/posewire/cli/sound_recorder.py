@@ -24,9 +24,9 @@ _MOST_FILES: Final = 64
 
 
 class SoundRecorder:
-    """Writes one WAV file for each member and stream: ``OUT-alice.wav``, and ``OUT-alice-music.wav`` for a stream
-    that is not called ``audio``.
+    """Writes one WAV file for each member and stream.
 
+    They are called ``OUT-alice.wav``, and ``OUT-alice-music.wav`` for a stream that is not called ``audio``.
     Each begins with the first sound of its speaker and goes on by capture time: what did not come and was not made up
     by the receiver is silence. The header is right after every piece, so the file is whole whenever recording ends.
 
@@ -86,9 +86,7 @@ class SoundRecorder:
         suffix = self._path.suffix or ".wav"
         taken = {track.path for track in self._tracks.values()}
         candidates = [name, *(f"{name}-{number}" for number in range(2, _MOST_FILES + 2))]
-        return next(
-            path for each in candidates if (path := self._path.with_name(f"{each}{suffix}")) not in taken
-        )
+        return next(path for each in candidates if (path := self._path.with_name(f"{each}{suffix}")) not in taken)
 
 
 class _Track:

@@ -15,7 +15,7 @@ _RISE_SECONDS: Final = 0.01
 """Time constant of a level that rises: a syllable shows at once."""
 _FALL_SECONDS: Final = 0.2
 _PEAK_FALL: Final = 20.0
-"""dB a second that the peak falls by, as on a type I programme meter (IEC 60268-10: 20 dB in 1.5 s), a little faster."""
+"""dB a second that the peak falls by; a type I programme meter (IEC 60268-10) takes 1.5 s for as much."""
 _SPEAKING: Final = -42.0
 """dBFS of a smoothed level from which on somebody speaks."""
 _SILENT: Final = -52.0

@@ -127,8 +127,8 @@ def decode_audio(body: bytes, *, timestamp: float) -> AudioChunk | OpusPacket:
     read = _unpack(body, _sound_decoder)
     try:
         if read.format == "opus":
-            if read.sample_rate != OPUS_RATE:
-                raise ProtocolError(VERSION, f"Opus at {read.sample_rate} samples a second")
+            if read.sample_rate != OPUS_RATE or body[:1] != _RAW:
+                raise ProtocolError(VERSION, f"Opus at {read.sample_rate} samples a second, or compressed")
             return OpusPacket(read.samples, read.channels, read.number, read.previous, timestamp)
         if read.format not in ("i2", "f4"):
             raise ProtocolError(VERSION, f"unknown sample format {read.format!r}")

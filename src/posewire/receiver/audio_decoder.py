@@ -49,9 +49,7 @@ class AudioDecoder:
         self._members: dict[int, _Member] = {}
         self._warned = False
 
-    def decode(
-        self, header: Header, sound: AudioChunk | OpusPacket, user_id: str, *, now: float
-    ) -> list[AudioChunk]:
+    def decode(self, header: Header, sound: AudioChunk | OpusPacket, user_id: str, *, now: float) -> list[AudioChunk]:
         """Return the sound of a packet, after what was missing before it; nothing when it comes too late.
 
         Args:
@@ -153,9 +151,11 @@ class _OpusStream:
         copy = None
         made_up = missing - bool(packet.previous)
         pieces: list[AudioChunk] = []
-        while len(pieces) < made_up and sum(piece.duration for piece in pieces) < _MOST_MADE_UP and self._data:
+        left = round(_MOST_MADE_UP * OPUS_RATE)
+        while len(pieces) < made_up and left > 0 and self._data:
             piece = self._chunk(self._decoder.conceal(self._data), self._end, concealed=True)
             self._end += piece.duration
+            left -= len(piece.samples)
             pieces.append(piece)
         if packet.previous:
             try:
@@ -226,4 +226,4 @@ def _form(chunk: AudioChunk) -> tuple[int, int, str]:
 
 def _floats(samples: Any) -> Floats:
     scale = np.float32(1 / 32768) if samples.dtype == np.int16 else np.float32(1)
-    return (samples * scale).astype(np.float32)
+    return np.asarray(samples * scale, dtype=np.float32)

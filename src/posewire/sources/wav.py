@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -43,6 +43,9 @@ class WavFile:
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
+        self._format: tuple[int, int] | None = None
+        self._size = self._offset = self._length = 0
+        self.sample_rate = self.channels = self._frame = 0
         try:
             with self._path.open("rb") as file:
                 self._size = self._path.stat().st_size
@@ -81,7 +84,6 @@ class WavFile:
         riff = file.read(12)
         if len(riff) < 12 or riff[:4] != b"RIFF" or riff[8:] != b"WAVE":
             raise self._bad("expected a WAV file (RIFF, WAVE)")
-        self._format: tuple[int, int] | None = None
         while len(head := file.read(8)) == 8:
             name, size = struct.unpack("<4sI", head)
             if name == b"fmt ":
@@ -135,8 +137,8 @@ def _read_float(data: bytes, dtype: str) -> Any:
     return np.clip(np.nan_to_num(np.frombuffer(data, dtype), posinf=1, neginf=-1), -1, 1).astype(np.float32)
 
 
-_READERS: Final = {
-    (_PCM, 8): lambda data: ((np.frombuffer(data, np.uint8).astype(np.int16) - 128) * 256),
+_READERS: Final[dict[tuple[int, int], Callable[[bytes], Any]]] = {
+    (_PCM, 8): lambda data: (np.frombuffer(data, np.uint8).astype(np.int16) - 128) * 256,
     (_PCM, 16): lambda data: np.frombuffer(data, "<i2").astype(np.int16),
     (_PCM, 24): _read_24,
     (_PCM, 32): lambda data: (np.frombuffer(data, "<i4") / 2**31).astype(np.float32),

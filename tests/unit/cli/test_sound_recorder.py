@@ -129,5 +129,5 @@ def test_no_such_folder(tmp_path: Path) -> None:
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "out-alice.wav").mkdir()
-    with pytest.raises(ConfigurationError, match="out.wav.*cannot be written"):
+    with pytest.raises(ConfigurationError, match=r"out.wav.*cannot be written"):
         SoundRecorder(tmp_path / "out.wav").write(frame(1, 5.0))

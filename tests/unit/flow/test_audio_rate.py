@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_narrow_link_takes_it_down_at_once_and_up_in_steps() -> None:
     assert up[-1] == 32_000
     assert up == sorted(up)
     assert len(up) == 5
-    assert all(0.7 < one / two < 0.85 for one, two in zip(up, up[1:], strict=False))
+    assert all(0.7 < one / two < 0.85 for one, two in itertools.pairwise(up))
 
 
 def test_it_does_not_swing_with_a_rate_that_does() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import msgspec
@@ -73,6 +74,12 @@ def test_pcm_is_as_it_was() -> None:
 def test_refused(fields: tuple[Any, ...]) -> None:
     with pytest.raises(ProtocolError):
         decode_audio(body(*fields), timestamp=1.0)
+
+
+def test_it_is_never_compressed() -> None:
+    squeezed = b"\1" + zlib.compress(encode_opus(PACKET)[1:])
+    with pytest.raises(ProtocolError, match="or compressed"):
+        decode_audio(squeezed, timestamp=1.0)
 
 
 def test_a_packet_says_what_it_cannot_be() -> None:

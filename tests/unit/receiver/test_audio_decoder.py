@@ -285,7 +285,7 @@ def test_who_left_is_forgotten_and_the_number_may_be_anothers(rig: Rig) -> None:
     assert rig.decoder.levels(now=10.0) == {}
 
 
-def test_a_protocol_that_forgets_a_member_tells_the_receiver() -> None:
+async def test_a_protocol_that_forgets_a_member_tells_the_receiver() -> None:
     path = ReceivePath(None)
     chunk = pcm()[0]
     where = Header(2, Kind.AUDIO, Delivery.ORDERED, FrameType.KEY, STREAMS[Kind.AUDIO], PLAIN, 0, 0, 10**15)

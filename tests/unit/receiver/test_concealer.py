@@ -85,7 +85,7 @@ def test_noise_makes_nothing_louder(count: int, seed: int, rate: int) -> None:
 
 def test_no_click_anywhere_in_speech() -> None:
     """The largest step at a joint is no larger than what speech has by itself nearby."""
-    whole = speech().samples.astype(np.float32) / 32768
+    whole = speech().samples.astype(np.float32) / np.float32(32768)
     size, ratios = 320, []
     for first in range(2000, len(whole) - 2000, 997):
         before, after = whole[first - 400 : first], whole[first + size : first + size + 400]

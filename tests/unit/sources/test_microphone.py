@@ -141,7 +141,9 @@ async def test_after_the_block_it_is_over(device: Device) -> None:
     assert [piece async for piece in sound] == []
 
 
-@pytest.mark.parametrize("failure", [PortAudioError("Error querying device -1"), ValueError("No input device matching")])
+@pytest.mark.parametrize(
+    "failure", [PortAudioError("Error querying device -1"), ValueError("No input device matching")]
+)
 async def test_no_device(device: Device, failure: Exception) -> None:
     device.failure = failure
     with pytest.raises(ConfigurationError, match=r"microphone=default.*48000 Hz.*(querying|No input)"):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from posewire import clock
 from posewire.errors import DataValidationError
+from posewire.protocol import AudioChunk
 from posewire.sources import SPEECH, WavFile, play_wav
 
 VALUES = np.array([[-1.0, -0.5], [0.0, 0.25], [0.5, 0.999]])
@@ -39,7 +40,7 @@ def fmt(tag: int, bits: int, *, channels: int = 2, rate: int = 48_000, extensibl
 
 def packed(bits: int, kind: str) -> bytes:
     if kind == "float":
-        return VALUES.astype(f"<f{bits // 8}").tobytes()
+        return bytes(VALUES.astype(f"<f{bits // 8}").tobytes())
     whole = np.rint(VALUES * 2 ** (bits - 1)).astype(np.int64)
     if bits == 8:
         return (whole + 128).astype(np.uint8).tobytes()
@@ -59,8 +60,14 @@ def floats(samples: Any) -> Any:
 @pytest.mark.parametrize("extensible", [False, True])
 @pytest.mark.parametrize(
     ("bits", "kind", "dtype"),
-    [(8, "pcm", np.int16), (16, "pcm", np.int16), (24, "pcm", np.float32), (32, "pcm", np.float32)]
-    + [(32, "float", np.float32), (64, "float", np.float32)],
+    [
+        (8, "pcm", np.int16),
+        (16, "pcm", np.int16),
+        (24, "pcm", np.float32),
+        (32, "pcm", np.float32),
+        (32, "float", np.float32),
+        (64, "float", np.float32),
+    ],
 )
 def test_formats(tmp_path: Path, bits: int, kind: str, dtype: Any, extensible: bool) -> None:
     tag = 1 if kind == "pcm" else 3
@@ -174,7 +181,7 @@ async def test_pieces_come_when_they_have_been_said_stamped_with_when_they_began
 ) -> None:
     time = Clock(monkeypatch)
     file = WavFile(SPEECH)
-    pieces = []
+    pieces: list[AudioChunk] = []
     async for piece in play_wav(file, start=99.5):
         # Its last sample is a moment ago.
         assert time.now >= 99.5 + (len(pieces) + 1) * 0.02 - 1e-6
@@ -196,6 +203,6 @@ async def test_again_and_again_until_the_time_is_over(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("bad", [{"chunk": 0.0}, {"chunk": 2.0}, {"seconds": 0.0}, {"seconds": float("nan")}])
-async def test_durations_that_cannot_be(bad: dict[str, float]) -> None:
+async def test_durations_that_cannot_be(bad: dict[str, Any]) -> None:
     with pytest.raises(DataValidationError):
         await anext(play_wav(WavFile(SPEECH), **bad))
