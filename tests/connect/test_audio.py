@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -21,8 +22,12 @@ from tests.connect.conftest import Member, changed, eventually, knows, landmarks
 from tests.connect.slow_proxy import SlowProxy
 from tests.sound import cut, joined, sine, speech
 
-OPUS = changed(media={"codec": "opus"}, sender={"audio_max_age": 60_000})
-TWICE = changed(media={"codec": "opus", "redundancy": "always"}, sender={"audio_max_age": 60_000})
+LONG = {"sender": {"audio_max_age": 60_000}, "receiver": {"queue_size": 1000}}
+"""Nothing is dropped by those who are not looked at: tests say in no time what takes seconds to say."""
+PCM = changed(**LONG)
+OPUS = changed(media={"codec": "opus"}, **LONG)
+ONCE = changed(media={"codec": "opus", "redundancy": "never"}, **LONG)
+TWICE = changed(media={"codec": "opus", "redundancy": "always"}, **LONG)
 
 
 async def heard(frames: posewire.Subscription, until: float) -> list[AudioChunk]:
@@ -58,7 +63,7 @@ def lossy(session: posewire.Session, lose: Callable[[int], bool]) -> list[int]:
 
 async def test_speech_by_opus_is_heard_where_it_was_said_in_a_tenth_of_the_bytes(member: Member) -> None:
     sound, start = speech(3.0), posewire.clock.now()
-    async with member("alice", config=OPUS) as alice, member("bob") as bob:
+    async with member("alice", config=ONCE) as alice, member("bob", config=PCM) as bob:
         await eventually(lambda: knows(bob, "alice", "bob"))
         frames = bob.frames("audio")
         await say(alice, sound, start=start)
@@ -76,12 +81,13 @@ async def test_speech_by_opus_is_heard_where_it_was_said_in_a_tenth_of_the_bytes
 
 
 @pytest.mark.parametrize("percent", [1, 10])
-@pytest.mark.parametrize("codec", ["pcm", "opus", "twice"])
-async def test_gaps_are_filled_over_a_link_that_loses_packets(member: Member, percent: int, codec: str) -> None:
-    config = {"pcm": changed(sender={"audio_max_age": 60_000}), "opus": OPUS, "twice": TWICE}[codec]
+@pytest.mark.parametrize("config", [PCM, ONCE, TWICE], ids=["pcm", "opus", "twice"])
+async def test_gaps_are_filled_over_a_link_that_loses_packets(
+    member: Member, percent: int, config: posewire.Config
+) -> None:
     sound, start = speech(3.0), posewire.clock.now()
     chosen = set(random.Random(percent).sample(range(1, 145), max(1, 145 * percent // 100)))
-    async with member("alice", config=config) as alice, member("bob") as bob:
+    async with member("alice", config=config) as alice, member("bob", config=PCM) as bob:
         await eventually(lambda: knows(bob, "alice", "bob"))
         frames = bob.frames("audio")
         lost = lossy(bob, lambda seq: seq in chosen)
@@ -92,7 +98,7 @@ async def test_gaps_are_filled_over_a_link_that_loses_packets(member: Member, pe
         ends = [piece.timestamp + piece.duration for piece in pieces]
         assert [piece.timestamp for piece in pieces[1:]] == pytest.approx(ends[:-1], abs=0.001)
         made_up = sum(piece.duration for piece in pieces if piece.concealed)
-        if codec == "twice":
+        if config is TWICE:
             runs = sum(seq + 1 in lost for seq in lost)
             assert made_up == pytest.approx(0.02 * runs, abs=1e-6), "all but what was lost twice in a row"
             assert bob.receiver.audio.recovered == len(lost) - runs
@@ -101,11 +107,13 @@ async def test_gaps_are_filled_over_a_link_that_loses_packets(member: Member, pe
         assert bob.receiver.audio.concealed == sum(piece.concealed for piece in pieces)
 
 
-async def test_a_link_that_becomes_narrow_takes_the_bit_rate_down_and_back(member: Member) -> None:
+async def test_a_link_that_becomes_narrow_takes_the_bit_rate_down_and_back(
+    member: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("posewire.flow.audio_rate._UP_SECONDS", 0.05)
     noise = np.random.default_rng(0).normal(0, 0.1, (960, 1)).astype(np.float32)
     sound = AudioChunk(noise, 48_000)
-    async with member("alice", config=OPUS) as alice, member("bob") as bob:
-        frames = bob.frames("audio")
+    async with member("alice", config=OPUS) as alice, member("bob", config=PCM) as bob:
 
         async def size_at(bit_rate: int) -> float:
             """Return the mean size of packets once they are coded with so many bits."""
@@ -114,11 +122,13 @@ async def test_a_link_that_becomes_narrow_takes_the_bit_rate_down_and_back(membe
                     await alice.send_audio(sound)
                     await asyncio.sleep(0.01)
                 alice.sender.set_bandwidth_limit(None)
-                sizes: list[int] = []
-                while len(sizes) < 10 + frames.dropped:
-                    await alice.send_audio(sound)
-                    sizes.append((await next_frame(frames)).size)
-            return float(np.mean(sizes[-5:]))
+                await alice.sender.flush()
+                await bob.rooms.list_rooms()
+                async with contextlib.aclosing(bob.frames("audio")) as frames:
+                    for _ in range(30):
+                        await alice.send_audio(sound)
+                    sizes = [(await next_frame(frames)).size for _ in range(30)]
+            return float(np.mean(sizes[-10:]))
 
         best = await size_at(32_000)
         alice.sender.set_bandwidth_limit(5_000)
@@ -137,9 +147,9 @@ async def test_behind_a_slow_link_sound_goes_on_with_fewer_bits(server: posewire
                 sounds = bob.frames("audio")
                 await alice.send_audio(noise)
                 assert alice.media.audio_bit_rate == 32_000
-                proxy.rate = 100_000
+                proxy.rate = 64_000
                 seed = 0
-                while alice.media.audio_bit_rate != 12_000:
+                while alice.media.audio_bit_rate is None or alice.media.audio_bit_rate > 16_000:
                     seed += 1
                     await alice.send_audio(noise)
                     await alice.send_pose({"pose_landmarks": landmarks(seed), "face_landmarks": landmarks(seed, 478)})

@@ -98,7 +98,8 @@ class _Track:
         self._start = timestamp
         self._written = 0
         self._warned = False
-        self._file = wave.open(str(path), "wb")  # noqa: SIM115  # closed by close()
+        self._disk = path.open("wb")
+        self._file = wave.open(self._disk, "wb")  # noqa: SIM115  # closed by close(), as is the one above
         self._file.setnchannels(self._channels)
         self._file.setsampwidth(2)
         self._file.setframerate(self._rate)
@@ -125,9 +126,11 @@ class _Track:
     def close(self) -> None:
         """Close it; the header is right already."""
         self._file.close()
+        self._disk.close()
 
     def _append(self, samples: Any) -> None:
-        self._file.writeframes(samples.astype("<i2").tobytes())
+        self._file.writeframes(samples.astype("<i2").tobytes())  # and the header anew
+        self._disk.flush()
         self._written += len(samples)
 
 

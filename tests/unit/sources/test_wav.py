@@ -41,7 +41,7 @@ def fmt(tag: int, bits: int, *, channels: int = 2, rate: int = 48_000, extensibl
 def packed(bits: int, kind: str) -> bytes:
     if kind == "float":
         return bytes(VALUES.astype(f"<f{bits // 8}").tobytes())
-    whole = np.rint(VALUES * 2 ** (bits - 1)).astype(np.int64)
+    whole = np.minimum(np.rint(VALUES * 2 ** (bits - 1)), 2 ** (bits - 1) - 1).astype(np.int64)
     if bits == 8:
         return (whole + 128).astype(np.uint8).tobytes()
     return b"".join(int(value).to_bytes(bits // 8, "little", signed=True) for value in whole.ravel())
