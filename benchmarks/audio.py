@@ -104,14 +104,31 @@ def render(result: dict[str, Any]) -> str:
                 number(way["spectral_distance_db"], 1),
             ]
         )
-    lost = [["way", "loss %", "energy error dB", "silence", "SNR dB", "lost", "made up", "copies", "joint", "inside"]]
+    lost = [
+        [
+            "way",
+            "loss %",
+            "energy error dB",
+            "silence",
+            "SNR dB",
+            "segm.",
+            "spectral",
+            "lost",
+            "made up",
+            "copies",
+            "joint",
+            "inside",
+        ]
+    ]
     lost += [
         [
             each["name"],
             number(100 * each["loss"], 1),
             number(each["energy_error_db"], 2),
             number(each["silence_db"], 2),
-            number(each["snr_db"], 1),
+            number(min(each["snr_db"], 99.9), 1),
+            number(each["segmental_snr_db"], 2),
+            number(each["spectral_distance_db"], 2),
             *(number(each[name]) for name in ("lost", "made_up", "read_from_copy")),
             number(each["largest_joint"], 3),
             number(each["largest_inside"], 3),

@@ -32,7 +32,7 @@ from posewire.protocol import (
     OpusPacket,
     PoseProtocol,
 )
-from posewire.protocol.opus_packet import OPUS_FRAME, OPUS_LOOKAHEAD, OPUS_RATE
+from posewire.protocol.opus_packet import OPUS_FRAME, OPUS_RATE
 from posewire.receiver.audio_decoder import AudioDecoder
 from posewire.sender.audio_encoder import AudioEncoder
 
@@ -126,14 +126,14 @@ def lossy(way: Way, sound: Samples, loss: float, seeds: Sequence[int]) -> dict[s
     """Return how well gaps are filled when ``loss`` of the packets do not come, means over seeds.
 
     ``energy_error_db`` is of the lost frames against the original; ``silence_db`` the same with nothing in their
-    place; ``snr_db`` is against what comes out without loss.
+    place; ``snr_db`` is over everything, against what comes out without loss; ``segmental_snr_db`` and
+    ``spectral_distance_db`` are over everything, against the original: what codec and loss do together.
     """
     protocol = PoseProtocol()
     encode = encoder_of(way, protocol)
     packets = [packet for chunk, at in pieces(sound) for packet in encode(chunk, at)]
     whole = _play(packets, range(len(packets)), protocol)[0]
-    original, clean, _ = _aligned(sound, whole)
-    delay = OPUS_LOOKAHEAD if way.bit_rate is not None else 0
+    original, clean, delay = _aligned(sound, whole)
     results: list[dict[str, float]] = []
     for seed in seeds:
         chance = random.Random(seed)
@@ -153,7 +153,9 @@ def lossy(way: Way, sound: Samples, loss: float, seeds: Sequence[int]) -> dict[s
             {
                 "energy_error_db": energy_error(original, other, frames),
                 "silence_db": energy_error(original, muted, frames),
-                "snr_db": snr(clean[: len(other)], other),
+                "snr_db": snr(clean, other),
+                "segmental_snr_db": segmental_snr(original, other),
+                "spectral_distance_db": spectral_distance(original, other),
                 "lost": len(gone),
                 "made_up": decoder.concealed,
                 "read_from_copy": decoder.recovered,

@@ -27,8 +27,9 @@ _LOSS_OFF: Final = 0.003
 class AudioRate:
     """Follows the rate controller and the quality ladder down at once, and up slowly. Pure: time is an argument.
 
-    A copy of the packet before is sent when packets are lost, but not while the link itself is too slow: they are lost
-    for that, and more bytes would lose more. It halves the bit rate, so that both together keep within it.
+    A copy of the packet before is sent when packets are lost and the link has room for both at their best: where it has
+    not, they are lost for that, and more bytes would lose more. (At half the bit rate each the copy would pay only from
+    6 % of loss on: what is heard all the time gets worse for what is heard seldom.)
 
     Args:
         least: Bits a second, at worst.
@@ -53,7 +54,7 @@ class AudioRate:
     @property
     def bit_rate(self) -> int:
         """Bits a second to code with."""
-        return max(self._steps[-1], self._steps[self._step] // (2 if self.redundant else 1))
+        return self._steps[self._step]
 
     def observe(self, now: float, *, rate: float | None, level: int, loss: float) -> None:
         """Take in how it goes.
@@ -80,10 +81,13 @@ class AudioRate:
             self._roomy_since = None
         self._lossy = self.loss >= (_LOSS_OFF if self._lossy else _LOSS_ON)
         if self._redundancy == "auto":
-            self.redundant = self._lossy and self._step == 0 and level == 0
+            self.redundant = self._lossy and level == 0 and _room(rate) >= 2 * self._steps[0]
 
     def _for_rate(self, rate: float | None) -> int:
-        if rate is None:
-            return 0
-        room = max(_SHARE * 8 * rate, 8 * rate - 4 * _OVERHEAD) - _OVERHEAD
+        room = _room(rate) / (2 if self.redundant else 1)
         return next((step for step, bits in enumerate(self._steps) if bits <= room), len(self._steps) - 1)
+
+
+def _room(rate: float | None) -> float:
+    """Return the bits a second there are for sound on a link that takes ``rate`` bytes a second."""
+    return math.inf if rate is None else max(_SHARE * 8 * rate, 8 * rate - 4 * _OVERHEAD) - _OVERHEAD

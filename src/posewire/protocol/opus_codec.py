@@ -50,6 +50,7 @@ class OpusEncoder:
     def __init__(
         self, channels: int, bit_rate: int, *, application: Application = "voice", complexity: int = 10
     ) -> None:
+        self.bit_rate = bit_rate
         self._av = load_av()
         self._layout = _LAYOUTS[channels]
         self._samples = 0

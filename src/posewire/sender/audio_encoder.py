@@ -20,6 +20,8 @@ _JUMP: Final = 0.1
 """Seconds that a capture time may be off from where the samples say it is; beyond, the capture was interrupted."""
 _FOLLOW: Final = 0.02
 """Share of what it is off by that is followed with each piece: a drifting clock is, jitter is not."""
+_WARM_UP: Final = 2
+"""Packets that an encoder of another bit rate hears before it takes over: without, each change would be heard."""
 _LAYOUTS: Final = {1: "mono", 2: "stereo"}
 _SECONDS: Final = OPUS_FRAME / OPUS_RATE
 
@@ -41,7 +43,7 @@ class AudioEncoder:
     def __init__(self, config: MediaConfig) -> None:
         load_av()
         self.bit_rate = config.bit_rate
-        """Bits a second, from the next packet on."""
+        """Bits a second, from the third packet on that comes after."""
         self.redundant = False
         """Whether each packet carries the one before it."""
         self.number = 0
@@ -49,11 +51,11 @@ class AudioEncoder:
         self._config = config
         self._form: tuple[int, int] | None = None
         self._encoder: OpusEncoder | None = None
-        self._encoder_rate = 0
+        self._next: OpusEncoder | None = None
+        self._next_heard = 0
         self._resampler: Any = None
         self._pushed = 0
         self._waiting: Floats = np.zeros((0, 1), np.float32)
-        self._last: Floats | None = None
         self._previous = b""
         self._start = self._taken = self._made = 0.0
 
@@ -84,7 +86,7 @@ class AudioEncoder:
     def _begin(self, form: tuple[int, int], timestamp: float) -> None:
         rate, channels = form
         if self._form is None or self._form[1] != channels:
-            self._encoder, self._last, self._previous = None, None, b""
+            self._encoder, self._next, self._previous = None, None, b""
         self._form = form
         self._start, self._taken, self._made = timestamp, 0.0, 0.0
         self._waiting = np.zeros((0, channels), np.float32)
@@ -107,24 +109,31 @@ class AudioEncoder:
 
     def _packet(self) -> OpusPacket:
         frame, self._waiting = self._waiting[:OPUS_FRAME], self._waiting[OPUS_FRAME:]
-        data = self._coder(frame.shape[1]).encode(frame)
+        data = self._code(frame)
         # The decoder is behind by what the encoder looks ahead: the first sample it gives is older than the frame's.
         timestamp = max(0.0, self._start + self._made - OPUS_LOOKAHEAD / OPUS_RATE)
         packet = OpusPacket(data, frame.shape[1], self.number, self._previous if self.redundant else b"", timestamp)
         self._made += _SECONDS
         self.number += 1
-        self._last, self._previous = frame, data
+        self._previous = data
         return packet
 
-    def _coder(self, channels: int) -> OpusEncoder:
-        """Return the encoder of the bit rate we want."""
-        if self._encoder is None or self._encoder_rate != self.bit_rate:
-            self._encoder = OpusEncoder(channels, self.bit_rate, application=self._config.application)
-            self._encoder_rate = self.bit_rate
-            if self._last is not None:
-                # It looks ahead, so without what came before it would begin with silence.
-                self._encoder.encode(self._last)
-        return self._encoder
+    def _code(self, frame: Floats) -> bytes:
+        channels = frame.shape[1]
+        if self._encoder is None:
+            self._encoder = self._made_for(channels)
+        data = self._encoder.encode(frame)
+        if self._next is None and self._encoder.bit_rate != self.bit_rate:
+            self._next, self._next_heard = self._made_for(channels), 0
+        if self._next is not None:
+            self._next.encode(frame)
+            self._next_heard += 1
+            if self._next_heard == _WARM_UP:
+                self._encoder, self._next = self._next, None
+        return data
+
+    def _made_for(self, channels: int) -> OpusEncoder:
+        return OpusEncoder(channels, self.bit_rate, application=self._config.application)
 
     def _at_48_khz(self, samples: Floats) -> Floats:
         if self._resampler is None or self._form is None:

@@ -69,38 +69,43 @@ def test_each_step_of_the_ladder_takes_one(level: int) -> None:
     assert rig.rate.bit_rate == pytest.approx(bit_rates[level], rel=0.01)
 
 
-def test_loss_brings_the_copy_and_halves_the_rate() -> None:
+@pytest.mark.parametrize("rate", [None, 50_000])
+def test_loss_brings_the_copy_where_there_is_room_for_it(rate: float | None) -> None:
     rig = Rig()
-    rig.run(2, loss=0.005)
+    rig.run(2, loss=0.005, rate=rate)
     assert not rig.rate.redundant
-    rig.run(10, loss=0.05)
+    rig.run(10, loss=0.05, rate=rate)
     assert rig.rate.redundant
-    assert rig.rate.bit_rate == 16_000, "two packets of half the size"
-    assert rig.rate.loss == pytest.approx(0.05, abs=0.01)
-    rig.run(4, loss=0.0)
-    assert rig.rate.redundant, "it may have been chance"
-    rig.run(10, loss=0.0)
-    assert not rig.rate.redundant
     assert rig.rate.bit_rate == 32_000
+    assert rig.rate.loss == pytest.approx(0.05, abs=0.01)
+    rig.run(4, loss=0.0, rate=rate)
+    assert rig.rate.redundant, "it may have been chance"
+    rig.run(10, loss=0.0, rate=rate)
+    assert not rig.rate.redundant
 
 
 def test_no_copy_while_the_link_is_too_slow() -> None:
     rig = Rig()
-    rig.run(10, loss=0.1, rate=5_000)
-    assert not rig.rate.redundant
-    rig.run(10, loss=0.1, level=1)
+    for case in ({"rate": 5_000}, {"rate": 18_000}, {"level": 1}):
+        rig.run(10, loss=0.1, **case)  # type: ignore[arg-type]
+        assert not rig.rate.redundant
+    rig.run(1, loss=0.1)
+    assert rig.rate.redundant
+    rig.run(1, loss=0.1, rate=18_000)
     assert not rig.rate.redundant
 
 
 def test_always_and_never() -> None:
     rig = Rig(redundancy="always")
     assert rig.rate.redundant
-    assert rig.rate.bit_rate == 16_000
-    rig.run(10, rate=5_000)
+    assert rig.rate.bit_rate == 32_000
+    rig.run(10, rate=18_000)
     assert rig.rate.redundant
+    with_copy = rig.rate.bit_rate
     rig = Rig(redundancy="never")
-    rig.run(10, loss=0.5)
+    rig.run(10, loss=0.5, rate=18_000)
     assert not rig.rate.redundant
+    assert with_copy < rig.rate.bit_rate, "there is room for both"
 
 
 @given(

@@ -132,7 +132,7 @@ def test_the_bit_rate_changes_on_the_way_without_a_hole() -> None:
         if float(np.std(steady[near])) > 0.02:
             assert float(np.std(switching[near])) > 0.4 * float(np.std(steady[near]))
     bits = [8 * len(packet.data) for packet in packets]
-    assert sum(bits[25:50]) < 0.6 * sum(bits[:25])
+    assert sum(bits[27:52]) < 0.6 * sum(bits[2:27])
 
 
 def test_each_packet_carries_the_one_before_when_asked_to() -> None:
