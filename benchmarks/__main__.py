@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Final
 
 from benchmarks import (
+    audio,
     capacity,
     chaos,
     clock_sync,
@@ -34,6 +35,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "targets": targets,
     "codec": codec,
     "chaos": chaos,
+    "audio": audio,
     "resume": resume,
     "failover": failover,
     "lanes": lanes,

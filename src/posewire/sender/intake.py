@@ -9,7 +9,7 @@ from posewire.config import MediaConfig, SenderConfig
 from posewire.errors import InvalidDataError, RoomError
 from posewire.flow import QueueItem
 from posewire.limits import MAX_NAME_CHARS
-from posewire.protocol import AudioChunk, Delivery, Kind, PoseData, to_audio_chunk, to_pose_data
+from posewire.protocol import AudioChunk, Delivery, Kind, OpusPacket, PoseData, to_audio_chunk, to_pose_data
 from posewire.rooms import RoomManager
 from posewire.sender.capture_times import CaptureTimes
 from posewire.sockets import SocketManager
@@ -54,10 +54,12 @@ class Intake:
             raise InvalidDataError(f"stream {stream!r:.60}: expected a name of 1 to {MAX_NAME_CHARS} characters")
         now = clock.monotonic()
         if data_type == "pose":
-            pose: PoseData | AudioChunk = to_pose_data(data)
+            pose: PoseData | AudioChunk | OpusPacket = to_pose_data(data)
             kind, delivery, expires = Kind.POSE, delivery or Delivery.LATEST, None
         else:
-            pose = to_audio_chunk(data, sample_rate=self._media.sample_rate, channels=self._media.channels)
+            rate, channels = self._media.sample_rate, self._media.channels
+            coded = isinstance(data, OpusPacket)
+            pose = data if coded else to_audio_chunk(data, sample_rate=rate, channels=channels)
             kind, delivery = Kind.AUDIO, delivery or Delivery.ORDERED
             expires = now + self._config.audio_max_age / 1000
         captured = pose.timestamp if timestamp is None else timestamp

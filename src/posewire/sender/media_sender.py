@@ -7,11 +7,13 @@ from collections import deque
 from typing import Any, Final, Literal
 
 from posewire import clock
+from posewire.config import MediaConfig
 from posewire.errors import DataValidationError, InvalidDataError
 from posewire.flow import SendOutcome
-from posewire.protocol import AudioChunk, Kind, MediaData, MediaProtocol, PoseData, to_pose_data
+from posewire.protocol import AudioChunk, AudioLevel, Kind, MediaData, MediaProtocol, PoseData, to_pose_data
 from posewire.protocol.landmarks import is_tracker_result
 from posewire.protocol.pose_data import PARTS
+from posewire.sender.audio_streams import AudioStreams
 from posewire.sender.send_settings import check_settings, is_number
 from posewire.sender.thinning import Thinning
 from posewire.sender.unified_sender import UnifiedSender
@@ -26,12 +28,14 @@ class MediaSender:
 
     Args:
         sender: The pipeline.
-        protocol: Checks what is handed in.
+        config: What raw PCM is, and how sound is coded.
     """
 
-    def __init__(self, sender: UnifiedSender, protocol: MediaProtocol | None = None) -> None:
+    def __init__(self, sender: UnifiedSender, config: MediaConfig | None = None) -> None:
         self._sender = sender
-        self._protocol = protocol or MediaProtocol()
+        config = config or MediaConfig()
+        self._protocol = MediaProtocol(sample_rate=config.sample_rate, channels=config.channels)
+        self._audio = AudioStreams(sender, config)
         self._state: State = "started"
         self._thinning = Thinning()
         self._audio_delay = 0.0
@@ -73,7 +77,14 @@ class MediaSender:
     async def send_audio(
         self, pcm: Any, stream: str = "audio", timestamp: float | None = None, priority: int = 8
     ) -> SendOutcome:
-        """Hand a chunk of sound in; see `UnifiedSender.send`."""
+        """Hand a chunk of sound in; see `UnifiedSender.send`.
+
+        With ``media.codec`` ``opus`` it leaves in packets of 20 ms; what does not fill one waits for the next chunk.
+
+        Raises:
+            DataValidationError: It is no sound, or has more than two channels and is to be coded.
+            ConfigurationError: It is to be coded, and PyAV is not installed.
+        """
         return await self.send_media(self._media("audio", pcm, timestamp), stream=stream, priority=priority)
 
     async def send_media(self, media: MediaData, *, stream: str | None = None, priority: int = 5) -> SendOutcome:
@@ -90,11 +101,8 @@ class MediaSender:
             await asyncio.sleep(0)
             outcome = SendOutcome.DROPPED
         else:
-            is_pose = isinstance(data, PoseData)
-            self._streams.add((Kind.POSE if is_pose else Kind.AUDIO, stream))
-            sent = captured if is_pose else max(0.0, captured - self._audio_delay)
-            outcome = await self._sender.send(media.data_type, data, priority, stream=stream, timestamp=sent)
-            self._ends[media.data_type] = sent + (0.0 if isinstance(data, PoseData) else data.duration)
+            self._streams.add((Kind.POSE if isinstance(data, PoseData) else Kind.AUDIO, stream))
+            outcome = await self._hand_in(data, stream, captured, priority)
         self._count(outcome)
         return outcome
 
@@ -153,6 +161,21 @@ class MediaSender:
     # Figures ---------------------------------------------------------------------------------------------------------
 
     @property
+    def level(self) -> AudioLevel:
+        """How loud our own sound is, over all streams, smoothed; -120 dBFS when there is none."""
+        return self._audio.meter.read(now=clock.monotonic())
+
+    @property
+    def speaking(self) -> bool:
+        """Whether we speak: from -42 dBFS on, until it is under -52."""
+        return self._audio.meter.speaking(now=clock.monotonic())
+
+    @property
+    def audio_bit_rate(self) -> int | None:
+        """Bits a second that Opus codes with now, the least over our streams; None while nothing is coded."""
+        return self._audio.bit_rate
+
+    @property
     def fps(self) -> float:
         """Frames handed in a second, over a sliding window of 100."""
         if len(self._frames) < 2:
@@ -193,6 +216,16 @@ class MediaSender:
     def _media(self, data_type: str, data: Any, timestamp: float | None) -> MediaData:
         self._ids[data_type] += 1
         return MediaData(data=data, timestamp=timestamp or 0.0, frame_id=self._ids[data_type], data_type=data_type)
+
+    async def _hand_in(self, data: PoseData | AudioChunk, stream: str, captured: float, priority: int) -> SendOutcome:
+        if isinstance(data, PoseData):
+            outcome = await self._sender.send("pose", data, priority, stream=stream, timestamp=captured)
+            self._ends["pose"] = captured
+        else:
+            captured = max(0.0, captured - self._audio_delay)
+            outcome = await self._audio.send(data, stream, captured, priority)
+            self._ends["audio"] = captured + data.duration
+        return outcome
 
     def _kept_back(self, data: PoseData | AudioChunk, stream: str, captured: float) -> str:
         if self._state != "started":

@@ -83,6 +83,14 @@ class QualityControl:
             self._ladder = QualityLadder()
         self._socket.protocol.coarsen(max(self._ladder.quality.coarser, coarser))
 
+    def loss(self, stream: int | None) -> float:
+        """Return the share of a stream's frames that did not come to somebody, by the last report; 0..1."""
+        report = self.report
+        for each in report.streams if report is not None else []:
+            if each.stream == stream and each.lost:
+                return each.lost / (each.frames + each.lost)
+        return 0.0
+
     def admits(self, stream: str, now: float) -> bool:
         """Return whether a pose of a stream is to be sent at this quality."""
         quality = self._ladder.quality

@@ -83,9 +83,7 @@ class UnifiedSender:
         self._idle.set()
         self._unconfirmed: set[asyncio.Future[Any]] = set()
         self._threads = ThreadInbox(self._take)
-        self._running = False
-        self._ended = False
-        self._paused = False
+        self._running = self._ended = self._paused = False
 
     # Handing in ------------------------------------------------------------------------------------------------------
 
@@ -178,6 +176,10 @@ class UnifiedSender:
             ceiling=self._ceiling,
             repaired=self.intake.times.counts,
         )
+
+    def loss(self, kind: Kind, stream: str) -> float:
+        """Return the share of a stream's frames that did not come to somebody, as receivers said last; 0..1."""
+        return self._quality.loss(self._writer.number(kind, stream))
 
     @property
     def current_quality_level(self) -> int:

@@ -20,7 +20,7 @@ from posewire.errors import ConfigurationError, ConnectionError, PosewireError, 
 from posewire.flow import SendOutcome
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.monitor import AlertManager, PerformanceMonitor, PerformanceReport, save_performance_data
-from posewire.protocol import MediaProtocol, RoomKey
+from posewire.protocol import RoomKey
 from posewire.receiver import Receiver, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
@@ -95,10 +95,7 @@ class Session:
             self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
         )
         self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor)
-        media = self.config.media
-        self.media = MediaSender(
-            self.sender, MediaProtocol(sample_rate=media.sample_rate, channels=media.channels)
-        )
+        self.media = MediaSender(self.sender, self.config.media)
         self.receiver = Receiver(self.socket, self.rooms, self.config.receiver)
         self._figures = SessionFigures(self.socket, self.sender, self.receiver, self.monitor)
         runner = AlertRunner(self.alerts, self.socket.dispatch)
@@ -261,13 +258,15 @@ class Session:
         Does not wait for the network; cancelling is safe.
 
         Args:
-            pcm: int16 bytes or an array at the rate of ``config.media``, or an `AudioChunk`.
+            pcm: int16 bytes or an array at the rate of ``config.media``, or an `AudioChunk`. With ``media.codec``
+                ``opus`` it leaves in packets of 20 ms; what does not fill one waits for the next.
             stream: Name of the stream.
             timestamp: Time of the first sample, seconds on the scale of ``time.time()``.
             priority: Higher goes first.
 
         Raises:
             DataValidationError: It is no sound.
+            ConfigurationError: It is to be coded by Opus, and the extra ``audio`` is not installed.
             RoomError: We are in no room, or may not publish.
             PosewireError: What ended the session.
         """

@@ -86,6 +86,8 @@ RANGES: list[tuple[type[Section], str, Any, Any, Any, Any]] = [
     (SenderConfig, "audio_max_age", *MS),
     (MediaConfig, "sample_rate", 4000, 384_000, 3999, 384_001),
     (MediaConfig, "channels", 1, 8, 0, 9),
+    (MediaConfig, "bit_rate", 12_000, 510_000, 5999, 510_001),
+    (MediaConfig, "bit_rate_min", 6000, 32_000, 5999, 510_001),
     (ReceiverConfig, "queue_size", 1, 100_000, 0, 100_001),
     (MonitorConfig, "window_size", 2, 100_000, 1, 100_001),
     (MonitorConfig, "sample_interval", *MS),
@@ -176,6 +178,12 @@ def test_a_certificate_needs_its_key() -> None:
         ServerConfig(tls_cert="a.pem")
     with pytest.raises(ConfigurationError, match=r"server\.tls_cert=None.*expected both"):
         ServerConfig(tls_key="b.pem")
+
+
+def test_the_least_bit_rate_is_not_over_the_most() -> None:
+    assert MediaConfig(bit_rate=8000, bit_rate_min=8000).bit_rate == 8000
+    with pytest.raises(ConfigurationError, match=r"media\.bit_rate_min=32001.*at most 32000"):
+        MediaConfig(bit_rate_min=32_001)
 
 
 @pytest.mark.parametrize("origin", ["example.org", "https://example.org/", "https://a@b", "*", "null", ""])
