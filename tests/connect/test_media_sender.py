@@ -42,6 +42,9 @@ async def test_send_audio_frame(member: Member) -> None:
         assert frame.timestamp == pytest.approx(now - 1, abs=0.1)
         with pytest.raises(posewire.DataValidationError, match="audio"):
             await alice.media.send_audio_frame("sound")
+        for bad in (-1.0, float("nan"), "now", 1e13):
+            with pytest.raises(InvalidDataError, match="timestamp"):
+                await alice.media.send_audio_frame(b"\0\0", timestamp=bad)  # type: ignore[arg-type]
 
 
 async def test_priority_of_sound(member: Member) -> None:

@@ -20,6 +20,7 @@ from posewire.sender.unified_sender import UnifiedSender
 
 _WINDOW: Final = 100
 _POSE_PRIORITY: Final = 5
+_LATEST: Final = 1e12
 State = Literal["started", "paused", "stopped"]
 
 
@@ -214,6 +215,8 @@ class MediaSender:
     # Inside ----------------------------------------------------------------------------------------------------------
 
     def _media(self, data_type: str, data: Any, timestamp: float | None) -> MediaData:
+        if timestamp is not None and not (is_number(timestamp) and 0 <= timestamp < _LATEST):
+            raise InvalidDataError(f"timestamp {timestamp!r:.40}: expected seconds since 1970")
         self._ids[data_type] += 1
         return MediaData(data=data, timestamp=timestamp or 0.0, frame_id=self._ids[data_type], data_type=data_type)
 
