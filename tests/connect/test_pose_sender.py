@@ -78,6 +78,15 @@ async def test_validate_data_refuses_what_send_refuses(member: Member, pose: Any
             await alice.pose.send_pose_data(pose)
 
 
+async def test_streams_that_are_none(member: Member) -> None:
+    async with member("alice") as alice:
+        for rate in (1.0, 0.5):
+            alice.pose.set_sampling_rate(rate)
+            for stream in ([], "", None, "x" * 500):
+                with pytest.raises(InvalidDataError, match="stream"):
+                    await alice.pose.send(landmarks(), stream)  # type: ignore[arg-type]
+
+
 def test_a_checked_pose_is_not_checked_again() -> None:
     pose = PoseData(landmarks())
     assert posewire.protocol.to_pose_data(pose) is pose

@@ -102,8 +102,8 @@ class MediaSender:
             await asyncio.sleep(0)
             outcome = SendOutcome.DROPPED
         else:
-            self._streams.add((Kind.POSE if isinstance(data, PoseData) else Kind.AUDIO, stream))
             outcome = await self._hand_in(data, stream, captured, priority)
+            self._streams.add((Kind.POSE if isinstance(data, PoseData) else Kind.AUDIO, stream))
         self._count(outcome)
         return outcome
 

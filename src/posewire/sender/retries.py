@@ -53,9 +53,10 @@ class Retries:
 
     def handed_in(self, stream: str) -> None:
         """Note that a pose of ``stream`` is about to be handed in: older ones are not worth another attempt."""
-        if len(self._newest) >= _MAX_STREAMS:
-            self._newest.clear()
-        self._newest[stream] = clock.monotonic()
+        if isinstance(stream, str):  # else it will be refused
+            if len(self._newest) >= _MAX_STREAMS:
+                self._newest.clear()
+            self._newest[stream] = clock.monotonic()
 
     def failed(self, item: QueueItem, error: PosewireError) -> bool:
         """Take over a frame that could not be sent; False when it is not worth it."""
