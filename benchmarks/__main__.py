@@ -11,6 +11,23 @@ from typing import Final
 from benchmarks import capacity, chaos, codec, crowd, failover, fanout, lanes, latency, pressure, resume, soak, targets
 from benchmarks import capacity, chaos, clock_sync, codec, crowd, fanout, latency, pressure, resume, soak, targets
 from benchmarks import capacity, chaos, codec, crowd, fanout, latency, playout, pressure, resume, soak, targets
+from benchmarks import (
+    audio,
+    capacity,
+    chaos,
+    clock_sync,
+    codec,
+    crowd,
+    failover,
+    fanout,
+    lanes,
+    latency,
+    monitor,
+    pressure,
+    resume,
+    soak,
+    targets,
+)
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -21,12 +38,14 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "targets": targets,
     "codec": codec,
     "chaos": chaos,
+    "audio": audio,
     "resume": resume,
     "failover": failover,
     "lanes": lanes,
     "crowd": crowd,
     "clock": clock_sync,
     "playout": playout,
+    "monitor": monitor,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 

@@ -98,7 +98,7 @@ async def test_every_form_of_a_pose(member: Member) -> None:
         assert frame.pose.hand_landmarks is not None
         assert np.isnan(frame.pose.hand_landmarks[0]).all(), "the hand that was not found"
         assert (frame.pose.hand_landmarks[1] == marks[:21]).all()
-        assert await alice.pose.send_pose_data(generate_test_pose(seed=1), "studio")
+        assert await alice.pose.send_pose_data(generate_test_pose(seed=1), room_id="studio")
         assert await alice.media.send_pose_frame(marks, hands_results=tracker_result(marks))
 
 

@@ -36,6 +36,7 @@ CLASS_FILES = {
     "RoomState": "rooms/room_state.py",
     "PoseProtocol": "protocol/pose_protocol.py",
     "PerformanceMonitor": "monitor/performance_monitor.py",
+    "AlertManager": "monitor/alert_manager.py",
     "ErrorRecoveryChain": "recovery/error_recovery_chain.py",
     "PosewireError": "errors.py",
 }

@@ -32,7 +32,7 @@ SOURCE_HELP = f"a sample ({', '.join(SAMPLES)}), an .npz file, or 'synthetic'"
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """How to get in."""
+    """How to get in, and where to write what came of it."""
 
     url: str | None
     room: str
@@ -42,11 +42,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     room_key_file: str | None
     ca_file: str | None
     wait: float
+    report: str | None = None
 
 
 def access_options(command: _F) -> _F:
     """Add the options of `Access` to a command, which gets them as keyword arguments."""
     for option in (
+        click.option("--report", metavar="RUN.json", help="Write the figures at the end, for 'posewire report'."),
         click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the server to be there."),
         click.option(
             "--room-key-file",
@@ -83,7 +85,7 @@ def motion_of(source: str, fps: float | None = None) -> Motion:
 
 @contextlib.asynccontextmanager
 async def session_of(access: Access, role: str, console: Console) -> AsyncIterator[Session]:
-    """Enter a session, waiting for the server to be there as long as ``--wait`` allows."""
+    """Enter a session, waiting for the server to be there as long as ``--wait`` allows; ``--report`` at its end."""
     config = settings()
     if access.ca_file is not None:
         config = msgspec.structs.replace(config, socket=msgspec.structs.replace(config.socket, ca_file=access.ca_file))
@@ -114,7 +116,11 @@ async def session_of(access: Access, role: str, console: Console) -> AsyncIterat
     # What is there now stays to the end; looking through it for garbage would hold up a few frames.
     gc.freeze()
     try:
-        yield session
+        try:
+            yield session
+        finally:
+            if access.report is not None:
+                await session.save_performance_data(access.report)
     except BaseException:
         await session.__aexit__(*sys.exc_info())
         raise

@@ -17,6 +17,7 @@ from posewire import clock
 from posewire.cli.figures import sender_figures
 from posewire.cli.options import Access, access_options, json_option, motion_of, session_of
 from posewire.cli.running import run
+from posewire.cli.sound import audio_option, sound_beside
 from posewire.session import Session
 from posewire.sources import Motion, play
 
@@ -30,6 +31,7 @@ _LINE_SECONDS = 0.25
 @click.option("--fps", type=float, help="Play at this rate; default: as recorded.")
 @click.option("--once", is_flag=True, help="Stop at the end instead of beginning again.")
 @click.option("--seconds", type=float, help="Stop after this time.")
+@audio_option
 @json_option
 def send(
     source: str,
@@ -37,6 +39,7 @@ def send(
     fps: float | None,
     once: bool,
     seconds: float | None,
+    audio: str | None,
     as_json: bool,
     **access: Any,
 ) -> None:
@@ -46,7 +49,7 @@ def send(
     SOURCE is a sample (jump, signing, squats), 'synthetic', or an .npz file of
     landmarks [T, N, 4] with timestamps [T] or fps.
     """  # noqa: D301  # click reads the \b
-    run(_send(Access(**access), source, stream, fps, once=once, seconds=seconds, as_json=as_json))
+    run(_send(Access(**access), source, stream, fps, once=once, seconds=seconds, audio=audio, as_json=as_json))
 
 
 async def _send(
@@ -57,14 +60,17 @@ async def _send(
     *,
     once: bool,
     seconds: float | None,
+    audio: str | None,
     as_json: bool,
 ) -> None:
     motion = await asyncio.to_thread(motion_of, source, fps)  # a large file must not hold up Ctrl-C
     err = Console(stderr=True)
     async with session_of(access, "send", err) as session:
         try:
+            sound = sound_beside(session, audio, loop=not once, seconds=seconds)
             with _progress(err, quiet=as_json or not err.is_terminal) as live:
-                await _play(session, motion, live, stream=stream, fps=fps, loop=not once, seconds=seconds)
+                async with sound:
+                    await _play(session, motion, live, stream=stream, fps=fps, loop=not once, seconds=seconds)
             await session.sender.flush()
         finally:
             if as_json:

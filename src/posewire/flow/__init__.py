@@ -1,5 +1,6 @@
 """What goes when: queue, rate limit, backoff; and what time it is there. Pure; time and chance are arguments."""
 
+from posewire.flow.audio_rate import AudioRate
 from posewire.flow.backlog import Backlog
 from posewire.flow.backoff import backoff
 from posewire.flow.clock_filter import ClockFilter, ClockFit, Exchange
@@ -13,6 +14,7 @@ from posewire.flow.token_bucket import TokenBucket
 
 __all__ = [
     "LADDER",
+    "AudioRate",
     "Backlog",
     "ClockFilter",
     "ClockFit",

@@ -11,8 +11,9 @@ from posewire import clock
 from posewire.config import ReceiverConfig
 from posewire.errors import InvalidDataError, ProtocolError, SynchronizationError
 from posewire.monitor import StreamFigures, StreamStats
-from posewire.protocol import Header, Kind, MissingReference, unpack_header
+from posewire.protocol import AudioChunk, Header, Kind, MissingReference, unpack_header
 from posewire.receiver.alignment import Alignment
+from posewire.receiver.audio_decoder import AudioDecoder
 from posewire.receiver.frame import FrameKind
 from posewire.receiver.keyframes import Keyframes
 from posewire.receiver.one_euro_filter import OneEuro
@@ -47,6 +48,9 @@ class Receiver:
 
     def __init__(self, socket: SocketManager, rooms: RoomManager, config: ReceiverConfig | None = None) -> None:
         self.drops = socket.drops
+        self.audio = AudioDecoder(socket.drops)
+        """Knows how loud everybody is, and what sound was made up."""
+        socket.protocol.on_forget = self.audio.forget
         self._socket = socket
         self._rooms = rooms
         self._config = config or ReceiverConfig()
@@ -138,6 +142,10 @@ class Receiver:
         now = clock.monotonic()
         return [stats.figures(now=now) for stats in self._stats.values()]
 
+    def stream_stats(self) -> list[StreamStats]:
+        """Return what counts each stream that was heard; for a sampler, to which `stats` would be too much."""
+        return list(self._stats.values())
+
     def end(self, failure: Callable[[], BaseException] | None = None) -> None:
         """End every subscription, with what ``failure`` makes when there was one."""
         self._ended = True
@@ -172,9 +180,12 @@ class Receiver:
         protocol = self._socket.protocol
         # Times before 1970 and far ahead cannot be; the sender's clock is wrong, and a pose has no such time.
         safe = min(max(0.0, timestamp), _LATEST)
+        sounds: list[AudioChunk | None] = [None]
         try:
             pose = protocol.decode_pose(header, opened.packet, timestamp=safe) if header.kind is Kind.POSE else None
-            audio = protocol.decode_audio(header, opened.packet, timestamp=safe) if header.kind is Kind.AUDIO else None
+            if header.kind is Kind.AUDIO:
+                sound = protocol.decode_audio(header, opened.packet, timestamp=safe)
+                sounds = [*self.audio.decode(header, sound, user_id, now=clock.monotonic())]
         except ProtocolError as exc:
             if isinstance(exc, MissingReference) and self._keyframes.wait_for_picture(
                 header, functools.partial(self._read, header, opened, stats, size)
@@ -187,10 +198,16 @@ class Receiver:
             return
         if pose is not None and self._shown_already(header, user_id):
             return  # a picture, or what waited for one; what refers to it can be read now
-        received = Received(user_id, kind, stream, header.seq, timestamp, size, clock.now(), stats, pose, audio)
-        for reference in audience:
-            if (subscription := reference()) is not None:
-                subscription.put(received)
+        for audio in sounds:
+            # What was missing before this packet comes with it.
+            shift = audio.timestamp - safe if audio is not None else 0.0
+            weight = size if audio is sounds[-1] else 0
+            received = Received(
+                user_id, kind, stream, header.seq, timestamp + shift, weight, clock.now(), stats, pose, audio
+            )
+            for reference in audience:
+                if (subscription := reference()) is not None:
+                    subscription.put(received)
 
     def _entered(self) -> None:
         if any(each.kind == "pose" for each in self._subscriptions):

@@ -9,7 +9,7 @@ from posewire.config import MediaConfig, SenderConfig
 from posewire.errors import InvalidDataError, RoomError
 from posewire.flow import QueueItem
 from posewire.limits import MAX_NAME_CHARS
-from posewire.protocol import AudioChunk, Delivery, Kind, PoseData, to_audio_chunk, to_pose_data
+from posewire.protocol import AudioChunk, Delivery, Kind, OpusPacket, PoseData, to_audio_chunk, to_pose_data
 from posewire.rooms import RoomManager
 from posewire.sender.capture_times import CaptureTimes
 from posewire.sockets import SocketManager
@@ -36,7 +36,17 @@ class Intake:
         """Repairs capture times."""
         self._offsets: dict[Kind, float] = {}
 
-    def item(self, data_type: str, data: Any, priority: int, stream: str, timestamp: float | None) -> QueueItem:
+    def item(
+        self,
+        data_type: str,
+        data: Any,
+        priority: int,
+        stream: str,
+        timestamp: float | None,
+        *,
+        delivery: Delivery | None = None,
+        max_age: float | None = None,
+    ) -> QueueItem:
         """Return a frame, checked; see `UnifiedSender.send` for what it may be and what is raised."""
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise InvalidDataError(f"priority {priority!r}: expected a whole number")
@@ -44,11 +54,14 @@ class Intake:
             raise InvalidDataError(f"stream {stream!r:.60}: expected a name of 1 to {MAX_NAME_CHARS} characters")
         now = clock.monotonic()
         if data_type == "pose":
-            pose: PoseData | AudioChunk = to_pose_data(data)
-            kind, delivery, expires = Kind.POSE, Delivery.LATEST, None
+            pose: PoseData | AudioChunk | OpusPacket = to_pose_data(data)
+            kind, delivery, expires = Kind.POSE, delivery or Delivery.LATEST, None
         else:
-            pose = to_audio_chunk(data, sample_rate=self._media.sample_rate, channels=self._media.channels)
-            kind, delivery, expires = Kind.AUDIO, Delivery.ORDERED, now + self._config.audio_max_age / 1000
+            rate, channels = self._media.sample_rate, self._media.channels
+            coded = isinstance(data, OpusPacket)
+            pose = data if coded else to_audio_chunk(data, sample_rate=rate, channels=channels)
+            kind, delivery = Kind.AUDIO, delivery or Delivery.ORDERED
+            expires = now + self._config.audio_max_age / 1000
         captured = pose.timestamp if timestamp is None else timestamp
         if not isinstance(captured, int | float) or not 0 <= captured < 1e12:
             raise InvalidDataError(f"timestamp {captured!r}: expected seconds since 1970")
@@ -63,7 +76,7 @@ class Intake:
             delivery=delivery,
             stream=stream,
             queued=now,
-            expires=expires,
+            expires=expires if max_age is None else now + max_age,
         )
 
     def set_time_offset(self, ms: float, kind: Kind = Kind.POSE) -> None:

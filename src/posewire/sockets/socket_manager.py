@@ -18,6 +18,7 @@ from posewire.config import Config, load_config
 from posewire.errors import AuthError, ConnectionError, PosewireError, RoomError
 from posewire.lifetime import cancel_and_wait, failure_of, own
 from posewire.protocol import EVENT_STREAM, Delivery, Kind, PacketWriter, PoseProtocol, Precision, SealKey, control
+from posewire.sockets.body_compression import BodyCompression
 from posewire.sockets.event_dispatcher import Event, EventDispatcher, Handler
 from posewire.sockets.event_outbox import EventOutbox
 from posewire.sockets.heartbeat import Heartbeat
@@ -36,7 +37,7 @@ _T = TypeVar("_T")
 _H = TypeVar("_H", bound=Handler)
 
 
-class SocketManager(PoolAccess):
+class SocketManager(PoolAccess, BodyCompression):
     """The connection of a session: connects, authenticates, requests, emits, and comes back after a loss.
 
     Used by a session, or alone: ``async with SocketManager(config, token=…) as socket``. Constructing it costs
@@ -265,6 +266,8 @@ class SocketManager(PoolAccess):
             self._failed += 1
             raise
         return True
+
+    broadcast = emit  # what the specification's RoomManager calls
 
     def captured_us(self, timestamp: float) -> int:
         """Return a local time as the header wants it: microseconds on the server's clock."""

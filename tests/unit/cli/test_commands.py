@@ -24,7 +24,7 @@ from posewire.cli.local_state import local_token, state_dir, users_file, with_lo
 from posewire.cli.running import run, running_loop
 from posewire.server import TokenAuthority, UserStore
 
-COMMANDS = ["demo", "serve", "send", "watch", "token", "user", "bench"]
+COMMANDS = ["demo", "serve", "send", "watch", "token", "user", "bench", "report"]
 
 
 @pytest.fixture(autouse=True)
