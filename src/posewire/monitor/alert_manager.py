@@ -173,10 +173,10 @@ class AlertManager:
 
     def _judge(self, name: str, threshold: Threshold, value: float, now: float, *, idle: bool) -> Alert | None:
         limit, state = self._thresholds[name], self._states[name]
-        off = limit is None or (threshold.below and idle)
-        if off or not _past(threshold, value, limit):
+        off = threshold.below and idle
+        if limit is None or off or not _past(threshold, value, limit):
             state.bad = 0
-            if not state.raised or not (off or _back(threshold, value, limit)):
+            if not state.raised or not (limit is None or off or _back(threshold, value, limit)):
                 return None
             state.raised = False
             return self._alert("cleared", threshold, value, limit, now) if state.told else None
@@ -211,15 +211,11 @@ class AlertManager:
         )
 
 
-def _past(threshold: Threshold, value: float, limit: float | None) -> bool:
-    if limit is None:
-        return False
+def _past(threshold: Threshold, value: float, limit: float) -> bool:
     return value < limit if threshold.below else value > limit
 
 
-def _back(threshold: Threshold, value: float, limit: float | None) -> bool:
-    if limit is None:
-        return True
+def _back(threshold: Threshold, value: float, limit: float) -> bool:
     return value >= limit * (1 + HYSTERESIS) if threshold.below else value <= limit * (1 - HYSTERESIS)
 
 

@@ -173,6 +173,8 @@ def test_markdown() -> None:
     text = report_markdown(REPORT)
     lines = text.splitlines()
     assert lines[0] == "# Performance · alice in studio · 2026-11-27 12:00:00"
+    assert "| send latency, ms | 27.43 | 1.22 | 79.65 | 79.65 | 80.00 | 0.02 | 1800 |" in text
+    assert "| age on arrival, ms | " in text
     assert "| sent | 1780 frames, " in text
     assert "| not sent | 200 quality, 100 replaced |" in text
     assert "| not taken | 1 replay |" in text

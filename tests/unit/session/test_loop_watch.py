@@ -27,10 +27,17 @@ def busy(seconds: float) -> None:
         pass
 
 
+@pytest.fixture
+def still_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Callbacks take no time by the wall, however busy the machine is."""
+    monkeypatch.setattr("posewire.session.handle_timer._monotonic", lambda: 0.0)
+
+
 def timed() -> bool:
     return asyncio.Handle._run is not REAL
 
 
+@pytest.mark.usefixtures("still_wall")
 @pytest.mark.parametrize("names", [True, False])
 def test_a_timer_tells_how_late_it_comes(names: bool) -> None:
     async def main() -> None:
@@ -53,6 +60,7 @@ def test_a_timer_tells_how_late_it_comes(names: bool) -> None:
     run(main())
 
 
+@pytest.mark.usefixtures("still_wall")
 def test_callbacks_are_timed_on_suspicion_only() -> None:
     async def main() -> None:
         watch = LoopWatch(interval=0.25)
@@ -105,6 +113,7 @@ def test_without_names_nothing_is_timed() -> None:
     run(main())
 
 
+@pytest.mark.usefixtures("still_wall")
 def test_it_begins_and_ends_once() -> None:
     async def main() -> None:
         watch = LoopWatch(interval=0.25)
