@@ -87,7 +87,7 @@ def test_loss_brings_the_copy_where_there_is_room_for_it(rate: float | None) -> 
 def test_no_copy_while_the_link_is_too_slow() -> None:
     rig = Rig()
     for case in ({"rate": 5_000}, {"rate": 18_000}, {"level": 1}):
-        rig.run(10, loss=0.1, **case)  # type: ignore[arg-type]
+        rig.run(10, loss=0.1, **case)
         assert not rig.rate.redundant
     rig.run(1, loss=0.1)
     assert rig.rate.redundant
