@@ -81,7 +81,7 @@ def test_each_step_of_the_ladder_takes_one(level: int) -> None:
 @pytest.mark.parametrize("rate", [None, 50_000])
 def test_loss_brings_the_copy_where_there_is_room_for_it(rate: float | None) -> None:
     rig = Rig()
-    rig.run(2, loss=0.005, rate=rate)
+    rig.run(30, loss=0.005, rate=rate)
     assert not rig.rate.redundant
     rig.run(10, loss=0.05, rate=rate)
     assert rig.rate.redundant
