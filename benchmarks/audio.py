@@ -85,41 +85,21 @@ def _median(rounds: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def render(result: dict[str, Any]) -> str:
     """Return the result as tables."""
-    head = ["way", "B/s", "encode µs p50", "p95", "p99", "CPU p99", "decode µs p50", "p95", "p99"]
-    head += ["delay", "stamp ms", "SNR dB", "segm.", "spectral"]
-    rows = [head]
-    for way in result["ways"]:
-        encode, cpu, decode = way["encode_us"], way["encode_cpu_us"], way["decode_us"]
-        rows.append(
-            [
-                way["name"],
-                str(way["bytes_per_s"]),
-                *(number(encode[name]) for name in ("p50", "p95", "p99")),
-                number(cpu["p99"]),
-                *(number(decode[name]) for name in ("p50", "p95", "p99")),
-                str(way["delay_samples"]),
-                number(way["stamp_error_ms"], 2),
-                number(way["snr_db"], 1),
-                number(way["segmental_snr_db"], 1),
-                number(way["spectral_distance_db"], 1),
-            ]
-        )
-    lost = [
+    names = [f"{what} {name}" for what in ("encode", "decode") for name in ("p50", "p95", "p99")]
+    rows = [["way", "B/s", *names, "delay", "stamp ms", "SNR dB", "segm.", "spectral"]]
+    rows += [
         [
-            "way",
-            "loss %",
-            "energy error dB",
-            "silence",
-            "SNR dB",
-            "segm.",
-            "spectral",
-            "lost",
-            "made up",
-            "copies",
-            "joint",
-            "inside",
+            way["name"],
+            str(way["bytes_per_s"]),
+            *(number(way[f"{what}_cpu_us"][name]) for what in ("encode", "decode") for name in ("p50", "p95", "p99")),
+            str(way["delay_samples"]),
+            number(way["stamp_error_ms"], 2),
+            *(number(min(way[name], 99.9), 1) for name in ("snr_db", "segmental_snr_db", "spectral_distance_db")),
         ]
+        for way in result["ways"]
     ]
+    names = ["way", "loss %", "energy error dB", "silence", "SNR dB", "segm.", "spectral"]
+    lost = [[*names, "lost", "made up", "copies", "joint", "inside"]]
     lost += [
         [
             each["name"],
@@ -135,5 +115,5 @@ def render(result: dict[str, Any]) -> str:
         ]
         for each in result["loss"]
     ]
-    title = f"{result['source']}, {result['seconds']} s, frames of 20 ms; commit {result['commit']}"
+    title = f"{result['source']}, {result['seconds']} s, frames of 20 ms, µs of CPU each; commit {result['commit']}"
     return "\n".join([title, "", *align(rows, names=0), "", *align(lost, names=0)])

@@ -91,6 +91,7 @@ def measure(way: Way, sound: Samples) -> dict[str, Any]:
     encoding: list[int] = []
     encoding_cpu: list[int] = []
     decoding: list[int] = []
+    decoding_cpu: list[int] = []
     heard: list[AudioChunk] = []
     size = packets = 0
     for chunk, at in pieces(sound):
@@ -99,9 +100,10 @@ def measure(way: Way, sound: Samples) -> dict[str, Any]:
         encoding.append(time.perf_counter_ns() - begin)
         encoding_cpu.append(time.thread_time_ns() - cpu)
         for body, stamp in bodies:
-            begin = time.perf_counter_ns()
+            cpu, begin = time.thread_time_ns(), time.perf_counter_ns()
             got = listener.hear(packets, body, stamp)
             decoding.append(time.perf_counter_ns() - begin)
+            decoding_cpu.append(time.thread_time_ns() - cpu)
             heard += got
             packets += 1
             size += HEADER_BYTES + SEAL_BYTES + len(body)
@@ -114,6 +116,7 @@ def measure(way: Way, sound: Samples) -> dict[str, Any]:
         "encode_us": _percentiles(encoding),
         "encode_cpu_us": _percentiles(encoding_cpu),
         "decode_us": _percentiles(decoding),
+        "decode_cpu_us": _percentiles(decoding_cpu),
         "delay_samples": delay,
         "stamp_error_ms": round(_stamp_error(heard, delay, way), 3),
         "snr_db": round(snr(original, other), 2),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ from benchmarks.audio_quality import delay_of, segmental_snr
 
 import posewire
 from posewire import AudioChunk, ConfigurationError, DataValidationError, InvalidDataError, SendOutcome
+from posewire.cli.sound import sound_beside
 from posewire.cli.sound_recorder import SoundRecorder
 from posewire.protocol import Header, Kind
 from posewire.sources import WavFile
 from tests.connect.conftest import Member, changed, eventually, knows, landmarks, next_frame
 from tests.connect.slow_proxy import SlowProxy
 from tests.sound import cut, joined, sine, speech
+from tests.unit.sources.test_microphone import Device
 
 LONG = {"sender": {"audio_max_age": 60_000}, "receiver": {"queue_size": 1000}}
 """Nothing is dropped by those who are not looked at: tests say in no time what takes seconds to say."""
@@ -201,9 +204,26 @@ async def test_what_cannot_be_coded(member: Member, monkeypatch: pytest.MonkeyPa
             await alice.send_audio(np.zeros(960, np.int16), stream=[])  # type: ignore[arg-type]
         assert await alice.send_audio(np.zeros(10, np.int16)) is SendOutcome.ACCEPTED, "it waits for the rest"
         assert await alice.media.send_audio_frame(b"\0\0" * 4800)
-        monkeypatch.setitem(__import__("sys").modules, "av", None)
+        monkeypatch.setitem(sys.modules, "av", None)
         with pytest.raises(ConfigurationError, match=r"posewire\[audio\]"):
             await alice.send_audio(np.zeros(960, np.int16), stream="other")
+
+
+async def test_the_microphone_beside_the_poses(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a `sounddevice` that is made up: there is no sound device where the tests run."""
+    device = Device()
+    monkeypatch.setitem(sys.modules, "sounddevice", device)
+    async with member("alice") as alice, member("bob") as bob:
+        await eventually(lambda: knows(bob, "alice", "bob"))
+        frames = bob.frames("audio")
+        async with sound_beside(alice, "mic", loop=True, seconds=None):
+            await eventually(lambda: bool(device.started))
+            assert (device.arguments["samplerate"], device.arguments["channels"]) == (48_000, 1)
+            device.say(1234)
+            heard_frame = await next_frame(frames)
+            assert heard_frame.audio is not None
+            assert (heard_frame.audio.samples == 1234).all()
+        assert device.closed == 1
 
 
 async def test_streams_that_are_coded_are_bounded(member: Member) -> None:

@@ -29,7 +29,7 @@ class AudioRate:
 
     A copy of the packet before is sent when packets are lost and the link has room for both at their best: where it has
     not, they are lost for that, and more bytes would lose more. (At half the bit rate each the copy would pay only from
-    6 % of loss on: what is heard all the time gets worse for what is heard seldom.)
+    7 % of loss on: what is heard all the time gets worse for what is heard seldom.)
 
     Args:
         least: Bits a second, at worst.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 import time
 import wave
 from pathlib import Path
@@ -71,7 +72,7 @@ def test_what_cannot_be_heard_ends_it(
     problem: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "sounddevice", None)
+    monkeypatch.setitem(sys.modules, "sounddevice", None)
     result = invoke("send", "squats", "--audio", audio, "--room", "r", "--url", url, "--wait", "0")
     assert isinstance(result.exception, posewire.PosewireError)
     assert problem in str(result.exception)

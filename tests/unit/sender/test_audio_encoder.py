@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from benchmarks.audio_quality import delay_of, segmental_snr
+from benchmarks.audio_quality import at_48_khz, delay_of, segmental_snr, snr
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +17,7 @@ from posewire.protocol import AudioChunk, Delivery, FrameType, Header, Kind, Opu
 from posewire.protocol.opus_packet import OPUS_LOOKAHEAD
 from posewire.receiver.audio_decoder import AudioDecoder
 from posewire.sender.audio_encoder import AudioEncoder
+from posewire.sources import SPEECH
 from tests.sound import cut, joined, numbers, sine, speech
 
 LOOKAHEAD = OPUS_LOOKAHEAD / 48_000
@@ -131,6 +132,11 @@ def test_the_bit_rate_changes_on_the_way_without_a_hole() -> None:
         near = slice(at, at + 480)
         if float(np.std(steady[near])) > 0.02:
             assert float(np.std(switching[near])) > 0.4 * float(np.std(steady[near]))
+    # And the waveform too: an encoder that has heard too little of it is 5 dB worse there.
+    original = at_48_khz(SPEECH)[: len(steady), 0].astype(np.float64)
+    delay = delay_of(original, steady)
+    near = np.concatenate([np.arange(at, at + 2880) for at in range(25 * 960, len(steady) - 3800, 25 * 960)])
+    assert snr(original[near], switching[near + delay]) > 9
     bits = [8 * len(packet.data) for packet in packets]
     assert sum(bits[27:52]) < 0.6 * sum(bits[2:27])
 
