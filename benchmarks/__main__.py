@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from benchmarks import capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets
+from benchmarks import capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets, video
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -21,6 +21,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "chaos": chaos,
     "resume": resume,
     "crowd": crowd,
+    "video": video,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 
