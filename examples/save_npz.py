@@ -9,6 +9,7 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,35 +25,35 @@ def parts(pose: posewire.PoseData) -> list[npt.NDArray[np.float32] | None]:
     return [pose.pose_landmarks, pose.face_landmarks, left, right]
 
 
-def save(path: Path, frames: list[posewire.Frame]) -> None:
+def save(path: Path, times: list[float], poses: list[posewire.PoseData]) -> None:
     """Write ``landmarks`` [T, N, 4] and ``timestamps`` [T], and where each part begins. A part that is away is NaN."""
-    poses = [parts(frame.pose) for frame in frames if frame.pose is not None]
-    sizes = [max((len(part) for part in column if part is not None), default=0) for column in zip(*poses, strict=True)]
-    rows = np.full((len(poses), sum(sizes), 4), np.nan, dtype=np.float32)
+    rows = [parts(pose) for pose in poses]
+    sizes = [max((len(part) for part in column if part is not None), default=0) for column in zip(*rows, strict=True)]
     starts = np.cumsum([0, *sizes])
-    for row, pose in zip(rows, poses, strict=True):
-        for start, part in zip(starts, pose, strict=False):
+    landmarks = np.full((len(rows), sum(sizes), 4), np.nan, dtype=np.float32)
+    for place, row in zip(landmarks, rows, strict=True):
+        for start, part in zip(starts, row, strict=False):
             if part is not None:
-                row[start : start + len(part)] = part
-    times = np.array([frame.timestamp - frames[0].timestamp for frame in frames])
-    there = [index for index, size in enumerate(sizes) if size]
-    layout = {"part_names": [NAMES[index] for index in there], "part_offsets": [*starts[there], sum(sizes)]}
-    skeleton = frames[0].pose.skeleton if frames[0].pose is not None else ""
-    np.savez_compressed(path, landmarks=rows, timestamps=times, kind=skeleton, **(layout if len(there) > 1 else {}))
+                place[start : start + len(part)] = part
+    data: dict[str, Any] = {"landmarks": landmarks, "timestamps": np.array(times) - times[0], "kind": poses[0].skeleton}
+    if len(there := [index for index, size in enumerate(sizes) if size]) > 1:
+        data |= {"part_names": [NAMES[index] for index in there], "part_offsets": [*starts[there], sum(sizes)]}
+    np.savez_compressed(path, **data)
 
 
 async def main(user_id: str, path: Path, seconds: float) -> None:
     """Record for some time, then write the file."""
     url = os.environ.get("POSEWIRE_URL", "http://localhost:5000")
-    frames: list[posewire.Frame] = []
+    times, poses = list[float](), list[posewire.PoseData]()
     async with posewire.connect(url, token=os.environ["POSEWIRE_TOKEN"], room="studio") as session:
         async for frame in session.frames(user_id=user_id):
-            if not frames or frame.timestamp > frames[-1].timestamp:
-                frames.append(frame)
-            if frames[-1].timestamp - frames[0].timestamp >= seconds:
+            if frame.pose is not None and frame.timestamp > max(times, default=0.0):
+                times.append(frame.timestamp)
+                poses.append(frame.pose)
+            if times[-1] - times[0] >= seconds:
                 break
-    await asyncio.to_thread(save, path, frames)
-    print(f"{len(frames)} poses in {path}")
+    await asyncio.to_thread(save, path, times, poses)
+    print(f"{len(poses)} poses in {path}")
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ async def test_gesture_bot_greets_once_for_each_raise(server: posewire.Server) -
         assert events[0].data == {"name": "hello", "to": "alice", "hand": "left"}
     nobody = posewire.PoseData(np.full((33, 4), np.nan, dtype=np.float32))
     assert bot.raised(nobody, margin=0.0) == set()
-    assert bot.raised(posewire.PoseData(np.zeros((5, 4)), skeleton="arm5"), margin=0.0) == set()
+    assert bot.raised(posewire.PoseData(np.zeros((5, 4), dtype=np.float32), skeleton="arm5"), margin=0.0) == set()
 
 
 async def test_bridge_rooms_both_ways(server: posewire.Server) -> None:

@@ -86,7 +86,7 @@ class TrackerProcess(asyncio.SubprocessProtocol):
         )
 
     async def kill(self, *, timeout: float) -> None:
-        """End it, in the middle of whatever it does, and wait until it is gone. When cancelled, it ends all the same."""
+        """End it, in the middle of whatever it does, and wait until it is gone; cancelled, it ends all the same."""
         if self._opened is not None:
             self._ended = True
             self._waiting.clear()
