@@ -21,6 +21,8 @@ from posewire import clock
 from posewire.sources import CameraSource, SourceFrame, VideoSource
 
 _TICK = 0.001
+_IDLE = 3.0
+"""Seconds that an event loop with nothing to do is watched, to know what of the rest is the machine's."""
 
 
 class HoldUps:
@@ -63,6 +65,8 @@ async def measure(name: str, *, holistic: bool, seconds: float) -> dict[str, Any
     )
     frames: list[tuple[float, SourceFrame]] = []
     async with hold_ups() as held:
+        await asyncio.sleep(_IDLE)
+        idle = held.figures()
         began = clock.monotonic()
         async with source:
             opening = clock.monotonic() - began
@@ -86,7 +90,7 @@ async def measure(name: str, *, holistic: bool, seconds: float) -> dict[str, Any
         "tracking_ms": {f"p{p}": round(float(np.percentile(tracking, p)), 1) for p in (50, 95)},
         "age_ms": {f"p{p}": round(float(np.percentile(ages, p)), 1) for p in (50, 95)},
         "open_s": round(opening, 2),
-        "held_up_ms": {"opening": while_opening, "playing": while_playing},
+        "held_up_ms": {"before": idle, "opening": while_opening, "playing": while_playing},
     }
 
 
