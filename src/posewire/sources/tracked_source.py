@@ -10,6 +10,7 @@ from typing import Final, Self
 import msgspec
 
 from posewire.errors import DataValidationError, PoseError, PosewireError
+from posewire.lifetime import failure_of
 from posewire.sources.messages import Job, Opened
 from posewire.sources.source import SourceFrame, check_pace
 from posewire.sources.tracker_process import TrackerProcess
@@ -105,6 +106,24 @@ class TrackedSource:
         return process
 
     async def _start(self, process: TrackerProcess) -> None:
+        """Start the process. When cancelled, wait until it has started, which takes milliseconds, then obey.
+
+        Who is cancelled in the middle has no transport to kill and wait for; uvloop leaves a zombie then.
+        """
+        starting = asyncio.create_task(self._spawn(process), name="posewire.tracker.start")
+        ours: asyncio.CancelledError | None = None
+        while not starting.done():
+            try:
+                await asyncio.wait([starting])
+            except asyncio.CancelledError as exc:
+                ours = exc
+        failure = failure_of(starting)
+        if ours is not None:
+            raise ours
+        if failure is not None:
+            raise PoseError(f"the process of {self._job.name} cannot be started: {failure}") from failure
+
+    async def _spawn(self, process: TrackerProcess) -> None:
         await asyncio.get_running_loop().subprocess_exec(
             lambda: process,
             sys.executable,
