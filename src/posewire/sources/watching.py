@@ -14,7 +14,7 @@ from posewire.sources.messages import Ended, Job, Message, Opened, Seen
 from posewire.sources.newest_image import NewestImage
 
 _WHOLE: Final = 0.9
-"""A file that gives a smaller share of the frames it says it has is damaged. Containers count roughly; so may we."""
+"""A file that ends before this share of its length is damaged. Containers know their length roughly; so may we."""
 
 Tell = Callable[[Message], None]
 
@@ -100,20 +100,24 @@ class _FileWatch:
         Raises:
             DataValidationError: It is damaged.
         """
-        first = last = 0.0
+        first = shown = last = 0.0
         step = 1 / capture.fps
         read = 0
         while (at := capture.grab()) is not None:
             first = first if read else at
-            at = at - first if self._job.fps is None else read / self._job.fps
-            step = at - last if read else step
-            last = at
+            shown = at - first
+            due = shown if self._job.fps is None else read / self._job.fps
+            step = due - last if read else step
+            last = due
             read += 1
-            if self._job.seconds is not None and self._before + at >= self._job.seconds:
+            if self._job.seconds is not None and self._before + due >= self._job.seconds:
                 return False
-            self._look(capture, self._before + at, step)
-        if not read or read < _WHOLE * capture.frames:
-            problem = f"damaged: it ends after frame {read} of {capture.frames or 'unknown'}"
+            self._look(capture, self._before + due, step)
+        # Not by the number of frames: Matroska does not have it, and what OpenCV says of it is a guess.
+        length = capture.frames / capture.fps
+        shown += 1 / capture.fps
+        if not read or shown < _WHOLE * length:
+            problem = f"damaged: it ends after {shown if read else 0:.2f} s of {length:.2f} s"
             raise DataValidationError("video", self._job.video, problem)
         self._before += last + step
         return True

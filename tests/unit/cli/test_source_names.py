@@ -79,7 +79,7 @@ def test_a_video_is_sent_and_figures_tell_what_was_skipped(url: str, monkeypatch
     assert figures["source"]["tracking_ms"]["p50"] > 29
     result = CliRunner().invoke(cli, ["send", "frames=8,claims=100", *arguments])
     assert isinstance(result.exception, DataValidationError)
-    assert "damaged: it ends after frame 8 of 100" in str(result.exception)
+    assert "damaged: it ends after 0.08 s of 1.00 s" in str(result.exception)
     # A motion that was there needs no tracking.
     result = CliRunner().invoke(cli, ["send", "squats", "--fps", "500", *arguments])
     assert msgspec.json.decode(result.stdout)["source"].keys() == {"skipped"}

@@ -17,6 +17,8 @@ from posewire.errors import DataValidationError
 from posewire.protocol import PoseData
 from posewire.recording import load_recording
 from posewire.sources import CameraSource, VideoSource
+from posewire.sources.mediapipe_backend import open_capture
+from posewire.sources.messages import Job
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 SQUATS = DATA / "video" / "pose_squats_5fps.mp4"
@@ -67,6 +69,25 @@ async def test_holistic_has_face_and_hands() -> None:
         assert pose.hand_landmarks is not None
         assert pose.hand_landmarks.shape == (2, 21, 4)
     assert np.isfinite(body(poses[-1])).all()
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+def test_times_of_a_variable_rate_are_those_of_the_container(container: str) -> None:
+    # Six grey squares, written by PyAV with these times.
+    capture = open_capture(Job(video=str(Path(__file__).parent / f"variable_rate.{container}"), backend=""))
+    times: list[float] = []
+    while (at := capture.grab()) is not None:
+        times.append(round(at, 3))
+    assert times == [0.0, 0.01, 0.5, 0.6, 0.633, 2.0]
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv"])
+async def test_nobody_in_a_video_is_nan_and_no_error(container: str) -> None:
+    async with VideoSource(Path(__file__).parent / f"variable_rate.{container}", every_frame=True) as source:
+        frames = [frame async for frame in source]
+    assert len(frames) == 6
+    assert all(np.isnan(body(frame.pose)).all() for frame in frames)
+    assert frames[5].timestamp - frames[0].timestamp == pytest.approx(2.0, abs=1e-3)
 
 
 async def test_files_that_are_no_videos(tmp_path: Path) -> None:

@@ -158,13 +158,20 @@ def test_a_frame_that_cannot_be_decoded_is_left_out() -> None:
     assert told[-1] == Ended(2)
 
 
-@pytest.mark.parametrize(("there", "claims", "words"), [(0, 0, "frame 0 of unknown"), (8, 10, "frame 8 of 10")])
+@pytest.mark.parametrize(("there", "claims", "words"), [(0, 0, "0.00 s of 0.00 s"), (8, 10, "0.80 s of 1.00 s")])
 def test_a_file_that_ends_too_early_is_damaged(there: int, claims: int, words: str) -> None:
     clock = Clock()
     with pytest.raises(DataValidationError, match=f"Invalid video: film - damaged: it ends after {words}"):
         watched(Film(clock, tenths(there), claims=claims), clock)
     # Containers count roughly.
     assert watched(Film(clock, tenths(9), claims=10), clock)[-1] == Ended(0)
+
+
+def test_a_container_that_guesses_its_frames_is_not_damaged() -> None:
+    clock = Clock()
+    # Six frames in two seconds; Matroska says 30 frames a second, so OpenCV says 20 frames at 10.
+    told = watched(Film(clock, [0.0, 0.01, 0.5, 0.6, 0.633, 2.0], claims=20), clock)
+    assert told[-1] == Ended(0)
 
 
 def test_nothing_is_looked_at_before_somebody_asks() -> None:
