@@ -118,7 +118,10 @@ def test_send_and_watch_meet_in_a_room(url: str) -> None:
     out, err = send.communicate(timeout=30)
     assert send.returncode == 0, err
     sent = msgspec.json.decode(out)
-    assert (sent["sent"], sent["drops"], sent["room"]) == (65, {}, "studio")
+    # A busy machine may leave some out, and says so.
+    assert sent["sent"] + sum(sent["drops"].values()) + sent["source"]["skipped"] == 65
+    assert sent["sent"] > 0
+    assert sent["room"] == "studio"
     # Ctrl-C: the figures are printed, the exit code is that of an interruption, and there is no traceback.
     watch.send_signal(signal.SIGINT)
     out, err = watch.communicate(timeout=20)
