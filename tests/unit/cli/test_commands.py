@@ -118,10 +118,10 @@ def test_send_and_watch_meet_in_a_room(url: str) -> None:
     out, err = send.communicate(timeout=30)
     assert send.returncode == 0, err
     sent = msgspec.json.decode(out)
-    # A busy machine may leave some out, and says so.
-    assert sent["sent"] + sum(sent["drops"].values()) + sent["source"]["skipped"] == 65
-    assert sent["sent"] > 0
-    assert sent["room"] == "studio"
+    # All of the recording; on a machine that is busy a newer frame may have come before one had left.
+    assert sent["drops"].keys() <= {"replaced"}
+    left_out = sent["drops"].get("replaced", 0) + sent["source"]["skipped"]
+    assert (sent["sent"] + left_out, sent["room"]) == (65, "studio")
     # Ctrl-C: the figures are printed, the exit code is that of an interruption, and there is no traceback.
     watch.send_signal(signal.SIGINT)
     out, err = watch.communicate(timeout=20)
