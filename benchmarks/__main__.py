@@ -28,6 +28,7 @@ from benchmarks import (
     soak,
     targets,
 )
+from benchmarks import capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets, video
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -46,6 +47,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "clock": clock_sync,
     "playout": playout,
     "monitor": monitor,
+    "video": video,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 

@@ -20,15 +20,15 @@ from posewire import clock
 from posewire.addresses import is_loopback
 from posewire.cli.local_state import default_user, local_token
 from posewire.config import Config, load_config
-from posewire.errors import AuthError, ConfigurationError, ConnectionError
+from posewire.errors import AuthError, ConfigurationError, ConnectionError, DataValidationError
 from posewire.protocol.room_key import MIN_PASSPHRASE_CHARS
 from posewire.recording import load_recording
 from posewire.session import Session, connect
-from posewire.sources import SAMPLES, Motion, SyntheticMotion, sample_path
+from posewire.sources import SAMPLES, CameraSource, Playback, Source, SyntheticMotion, VideoSource, sample_path
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-SOURCE_HELP = f"a sample ({', '.join(SAMPLES)}), an .npz file, or 'synthetic'"
+CAMERA = "camera"
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,11 +76,45 @@ def settings() -> Config:
     return load_config()
 
 
-def motion_of(source: str, fps: float | None = None) -> Motion:
-    """Return what a SOURCE argument names."""
-    if source == "synthetic":
-        return SyntheticMotion(fps or 30.0)
-    return load_recording(sample_path(source) if source in SAMPLES else source)
+def tracker_options(command: _F) -> _F:
+    """Add the options of a tracker: ``holistic`` and ``complexity``."""
+    for option in (
+        click.option("--complexity", type=click.IntRange(0, 2), default=1, help="Of the model, for a video or camera."),
+        click.option("--holistic", is_flag=True, help="Find face and hands too, in a video or before a camera."),
+    ):
+        command = option(command)
+    return command
+
+
+def source_of(
+    name: str,
+    *,
+    fps: float | None = None,
+    loop: bool = True,
+    seconds: float | None = None,
+    holistic: bool = False,
+    complexity: int = 1,
+) -> Source:
+    """Return what a SOURCE argument names. Reads files: not for the event loop.
+
+    Raises:
+        DataValidationError: It names nothing, or not what is in the file.
+    """
+    kind, colon, number = name.partition(":")
+    if kind == CAMERA and not Path(name).exists():
+        if colon and not (number.isascii() and number.isdecimal() and len(number) < 4):
+            raise DataValidationError("source", name, f"expected {CAMERA} or {CAMERA}:N, N from 0")
+        return CameraSource(int(number or 0), holistic=holistic, complexity=complexity, fps=fps, seconds=seconds)
+    if name == "synthetic":
+        return Playback(SyntheticMotion(fps or 30.0), fps=fps, loop=loop, seconds=seconds)
+    if name in SAMPLES or Path(name).suffix.lower() in (".npz", ".npy"):
+        recording = load_recording(sample_path(name) if name in SAMPLES else name)
+        return Playback(recording, fps=fps, loop=loop, seconds=seconds)
+    if not Path(name).is_file():
+        raise DataValidationError(
+            "source", name, f"no such file, and none of {', '.join(SAMPLES)}, synthetic, {CAMERA}"
+        )
+    return VideoSource(name, holistic=holistic, complexity=complexity, fps=fps, loop=loop, seconds=seconds)
 
 
 @contextlib.asynccontextmanager
