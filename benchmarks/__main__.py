@@ -8,9 +8,6 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from benchmarks import capacity, chaos, codec, crowd, failover, fanout, lanes, latency, pressure, resume, soak, targets
-from benchmarks import capacity, chaos, clock_sync, codec, crowd, fanout, latency, pressure, resume, soak, targets
-from benchmarks import capacity, chaos, codec, crowd, fanout, latency, playout, pressure, resume, soak, targets
 from benchmarks import (
     audio,
     capacity,
@@ -23,12 +20,13 @@ from benchmarks import (
     lanes,
     latency,
     monitor,
+    playout,
     pressure,
     resume,
     soak,
     targets,
+    video,
 )
-from benchmarks import capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets, video
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
