@@ -71,7 +71,8 @@ class AudioDecoder:
         if len(member.streams) > _MOST_STREAMS:
             del member.streams[next(iter(member.streams))]
         pieces = stream.take(header.seq, sound)
-        self._drops["late"] += not pieces
+        if not pieces:
+            self._drops["late"] += 1
         self.concealed += sum(piece.concealed for piece in pieces)
         self.recovered += sum(not piece.concealed for piece in pieces[:-1])
         for piece in pieces:
