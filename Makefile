@@ -10,13 +10,20 @@ WORKERS ?= 5
 # Set, it is measured and has to be over 90 %; that takes half as long again.
 COVERAGE ?=
 
-.PHONY: demo test check format bench clean
+# MediaPipe's last release with models in it is for these; it needs numpy 1, so it has an environment of its own.
+MEDIAPIPE_PYTHON ?= $(shell for python in $(PYTHON) python3.12 python3.11; do $$python -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$python && break; done)
+MEDIAPIPE_VENV   := .venv-mediapipe
+
+.PHONY: demo test test-mediapipe check format bench clean
 
 demo: $(STAMP)
 	@$(BIN)/posewire demo $(ARGS)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(if $(COVERAGE),--cov --cov-report=term:skip-covered) $(ARGS)
+
+test-mediapipe: $(MEDIAPIPE_VENV)/.installed
+	@$(MEDIAPIPE_VENV)/bin/python -m pytest -q tests/unit/sources tests/examples $(ARGS)
 
 check: $(STAMP) $(BENCH)
 	@$(BIN)/ruff format --check .
@@ -44,5 +51,12 @@ $(BENCH): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $(BENCH)
 
+$(MEDIAPIPE_VENV)/.installed: pyproject.toml
+	@test -n "$(MEDIAPIPE_PYTHON)" || { echo "MediaPipe needs Python 3.11 or 3.12: make MEDIAPIPE_PYTHON=/path/to/it …"; exit 1; }
+	@echo "Setting up $(MEDIAPIPE_VENV) (once) …"
+	@test -x $(MEDIAPIPE_VENV)/bin/python || $(MEDIAPIPE_PYTHON) -m venv $(MEDIAPIPE_VENV)
+	@$(MEDIAPIPE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cli,speed,test,mediapipe]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(MEDIAPIPE_VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

@@ -63,7 +63,9 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     ping_interval: Seconds = 25
     """Server: seconds between pings."""
     clock_exchanges: Annotated[int, Meta(ge=1, le=100)] = 8
-    """Exchanges of clock sync; the one with the least round trip counts."""
+    """Exchanges of times in a row that clock sync begins with, before a new session sends anything."""
+    clock_interval: Annotated[int, Meta(ge=50, le=3_600_000)] = 4000
+    """Milliseconds between two exchanges for clock sync; less at the beginning and on a link that jitters."""
 
     @property
     def largest_pool(self) -> int:
@@ -177,7 +179,7 @@ class SenderConfig(Section, frozen=True, kw_only=True):
 
 
 class MediaConfig(Section, frozen=True, kw_only=True):
-    """Section ``media``: what raw PCM handed to ``send_audio`` is."""
+    """Section ``media``: what raw PCM handed to ``send_audio`` is, and what becomes of it."""
 
     NAME: ClassVar[str] = "media"
 
@@ -185,6 +187,21 @@ class MediaConfig(Section, frozen=True, kw_only=True):
     """Samples a second and channel."""
     channels: Annotated[int, Meta(ge=1, le=8)] = 1
     """Interleaved channels of PCM given as bytes."""
+    codec: Literal["pcm", "opus"] = "pcm"
+    """How sound travels: as it is (pcm), or by Opus (one or two channels; needs the extra ``audio``)."""
+    bit_rate: Annotated[int, Meta(ge=6000, le=510_000)] = 32_000
+    """Opus: bits a second while the link takes everything."""
+    bit_rate_min: Annotated[int, Meta(ge=6000, le=510_000)] = 12_000
+    """Opus: bits a second when it does not, at worst."""
+    application: Literal["voice", "music"] = "voice"
+    """Opus: what it is tuned for."""
+    redundancy: Literal["auto", "always", "never"] = "auto"
+    """Opus: whether each packet carries the one before it too; auto does while receivers report loss."""
+
+    def check(self) -> None:
+        """The worst is not better than the best."""
+        if self.bit_rate_min > self.bit_rate:
+            raise ConfigurationError("media.bit_rate_min", self.bit_rate_min, f"expected at most {self.bit_rate}")
 
 
 class ReceiverConfig(Section, frozen=True, kw_only=True):
@@ -194,6 +211,12 @@ class ReceiverConfig(Section, frozen=True, kw_only=True):
 
     queue_size: Annotated[int, Meta(ge=1, le=100_000)] = 128
     """Frames one ``frames()`` loop may fall behind; then the oldest goes, counted."""
+    playout: Literal["latest", "smooth", "timecode"] = "latest"
+    """When ``frames()`` releases what came: at once, on an even schedule, or sound and poses together."""
+    playout_delay: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """``smooth`` and ``timecode``: milliseconds after the least that the network takes; 0 follows the jitter."""
+    playout_delay_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    """Milliseconds: a delay that follows the jitter grows no further."""
 
 
 class MonitorConfig(Section, frozen=True, kw_only=True):
@@ -203,8 +226,18 @@ class MonitorConfig(Section, frozen=True, kw_only=True):
 
     window_size: Annotated[int, Meta(ge=2, le=100_000)] = 100
     """Frames that fps, latency and success rate are taken over."""
+    enabled: bool = True
+    """Whether a session watches itself from the beginning; false counts nothing until ``monitor.start()``."""
     sample_interval: Milliseconds = 1000
-    """Milliseconds between two looks at CPU and memory."""
+    """Milliseconds between two looks at CPU, memory and everything else that no frame should wait for."""
+    lag_interval: Milliseconds = 500
+    """Milliseconds between two looks at how late the event loop is."""
+    slow_callbacks: bool = True
+    """Whether callbacks are timed while the event loop comes late, to name what holds it up. Not on uvloop."""
+    alert_cooldown: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
+    """Milliseconds until the same alert may be told again."""
+    thresholds: dict[str, float | None] = field(default_factory=dict)
+    """Of alerts, by name, where they are not the defaults: ``max_latency: 0.2``; null turns one off."""
 
 
 PerSecond = Annotated[float, Meta(ge=0.01, le=1e12)]

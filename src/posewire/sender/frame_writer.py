@@ -59,6 +59,10 @@ class FrameWriter:
         self.is_open(item)  # forgets the numbers of a room that we have left
         self._streams[item.kind, item.stream] = number
 
+    def number(self, kind: Kind, stream: str) -> int | None:
+        """Return the number of one of our streams; None while it is not open."""
+        return self._streams.get((kind, stream))
+
     def expected_size(self, item: QueueItem) -> int:
         """Return the bytes that the packet of a frame will have, about: as many as the one before it."""
         return self._sizes.get((item.kind, item.stream), _UNKNOWN_BYTES)

@@ -17,16 +17,8 @@ from posewire import clock
 from posewire.config import Config, load_config
 from posewire.errors import AuthError, ConnectionError, PosewireError, RoomError
 from posewire.lifetime import cancel_and_wait, failure_of, own
-from posewire.protocol import (
-    EVENT_STREAM,
-    Delivery,
-    Kind,
-    PacketWriter,
-    PoseProtocol,
-    Precision,
-    SealKey,
-    control,
-)
+from posewire.protocol import EVENT_STREAM, Delivery, Kind, PacketWriter, PoseProtocol, Precision, SealKey, control
+from posewire.sockets.body_compression import BodyCompression
 from posewire.sockets.event_dispatcher import Event, EventDispatcher, Handler
 from posewire.sockets.event_outbox import EventOutbox
 from posewire.sockets.heartbeat import Heartbeat
@@ -45,7 +37,7 @@ _T = TypeVar("_T")
 _H = TypeVar("_H", bound=Handler)
 
 
-class SocketManager(PoolAccess):
+class SocketManager(PoolAccess, BodyCompression):
     """The connection of a session: connects, authenticates, requests, emits, and comes back after a loss.
 
     Used by a session, or alone: ``async with SocketManager(config, token=…) as socket``. Constructing it costs
@@ -103,8 +95,9 @@ class SocketManager(PoolAccess):
             self._pool.source = TokenSource.configured(self.config.socket, token=token, credentials=credentials)
         self._heartbeat = Heartbeat(
             ask=lambda: self.request(control.Heartbeat(), int),
-            interval=self.config.socket.heartbeat_interval / 1000,
+            config=self.config.socket,
             missed=self._pool.drop,
+            tell=lambda data: self.dispatch(Event(name="clock", data=data)),
         )
         self.outbox = EventOutbox(self._pool.usable)
         self._refresher = TokenRefresher(
@@ -112,8 +105,7 @@ class SocketManager(PoolAccess):
         )
         self._connecting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._total = 0
-        self._failed = 0
+        self._total = self._failed = 0
 
     # Lifetime --------------------------------------------------------------------------------------------------------
 
@@ -190,6 +182,7 @@ class SocketManager(PoolAccess):
             "supervisor": self._pool.run,
             "lanes": self.side.run,
             "heartbeat": self._heartbeat.run,
+            "clock": self._heartbeat.time.run,
             "tokens": self._refresher.run,
             "handlers": self._dispatcher.run,
         }
@@ -274,6 +267,8 @@ class SocketManager(PoolAccess):
             raise
         return True
 
+    broadcast = emit  # what the specification's RoomManager calls
+
     def captured_us(self, timestamp: float) -> int:
         """Return a local time as the header wants it: microseconds on the server's clock."""
         return max(0, round(self.clock.to_server(timestamp) * 1e6))
@@ -342,7 +337,7 @@ class SocketManager(PoolAccess):
             reason = f"{lane.url} is another server" if moved else "it is a new one"
             self._pool.gap = self._pool.gap or welcome.reason or reason
             self.outbox.fail(ConnectionError(f"not known whether the event arrived; not resumed: {self._pool.gap}"))
-            await self._heartbeat.sync_clock(self.config.socket.clock_exchanges)
+            await self._heartbeat.time.begin(self.config.socket.clock_exchanges)
         elif self._pool.gap:  # this resumes what began in a greeting that failed; our seat was gone all the same
             welcome = msgspec.structs.replace(welcome, resumed=False, reason=self._pool.gap)
         self.welcome = welcome

@@ -24,7 +24,7 @@ from posewire.cli.local_state import local_token, state_dir, users_file, with_lo
 from posewire.cli.running import run, running_loop
 from posewire.server import TokenAuthority, UserStore
 
-COMMANDS = ["demo", "serve", "send", "watch", "token", "user", "bench"]
+COMMANDS = ["demo", "serve", "send", "watch", "token", "user", "bench", "report"]
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +120,8 @@ def test_send_and_watch_meet_in_a_room(url: str) -> None:
     sent = msgspec.json.decode(out)
     # All of the recording; on a machine that is busy a newer frame may have come before one had left.
     assert sent["drops"].keys() <= {"replaced"}
-    assert (sent["sent"] + sent["drops"].get("replaced", 0), sent["room"]) == (65, "studio")
+    left_out = sent["drops"].get("replaced", 0) + sent["source"]["skipped"]
+    assert (sent["sent"] + left_out, sent["room"]) == (65, "studio")
     # Ctrl-C: the figures are printed, the exit code is that of an interruption, and there is no traceback.
     watch.send_signal(signal.SIGINT)
     out, err = watch.communicate(timeout=20)
@@ -379,4 +380,7 @@ def test_recordings_of_ones_own(url: str, own_home: Path) -> None:
     np.savez(own_home / "mine.npz", landmarks=np.zeros((5, 17, 4), dtype=np.float32), fps=50)
     result = invoke("send", "mine.npz", "--room", "r", "--url", url, "--once", "--json", "--stream", "s")
     assert result.exit_code == 0
-    assert msgspec.json.decode(result.stdout)["sent"] == 5
+    figures = msgspec.json.decode(result.stdout)
+    # A machine that is busy may leave some out, and counts them.
+    assert figures["sent"] + sum(figures["drops"].values()) + figures["source"]["skipped"] == 5
+    assert figures["sent"] > 0
