@@ -71,6 +71,7 @@ class Lane:
         self._http: aiohttp.ClientSession | None = None
         self._sio: SocketIOClient | None = None
         self._websocket: aiohttp.ClientWebSocketResponse | None = None
+        self._response: aiohttp.ClientResponse | None = None
         self._transport: asyncio.Transport | None = None
         self._sock: Any = None
         self._descriptor = -1
@@ -275,6 +276,8 @@ class Lane:
                 await self._websocket.close()
         finally:
             # In one step, in case that this is cancelled too.
+            if self._response is not None:
+                self._response.close()  # aiohttp does not when the transport was cut under its reading
             if self._http is not None and (connector := self._http.connector) is not None:
                 self._http.detach()
                 await connector.close()
@@ -284,6 +287,7 @@ class Lane:
     ) -> aiohttp.ClientWebSocketResponse:
         # Kept: when connecting is cancelled, engine.io forgets the WebSocket it has just made.
         self._websocket = aiohttp.ClientWebSocketResponse(reader, writer, protocol, response, *args, **kwargs)
+        self._response = response
         self._transport = response.connection.transport if response.connection is not None else None
         sock = self._transport.get_extra_info("socket") if self._transport is not None else None
         tune(sock)

@@ -194,8 +194,7 @@ class SideLanes:
                 if not self.lanes:
                     self._pins.clear()  # from now on poses go on the primary lane, and nobody asks
                 self._on_change(lost)
-                # At the end of the session it closes as its primary lane does: what was written is on its way.
-                await lane.close(goodbye=not lane.closed.is_set())
+                await _close(lane)
             if clock.monotonic() - opened < _SHORT_SECONDS:
                 await asyncio.sleep(next(pauses))
             else:
@@ -225,7 +224,7 @@ class SideLanes:
         lane.credited = primary.credited
         beat.heard = clock.monotonic()
         if primary.closed.is_set():
-            await lane.close(goodbye=False)  # the server has, too
+            await _close(lane)  # the server has, too
             return None
         return lane
 
@@ -274,3 +273,17 @@ class SideLanes:
 
 def _backed_up(lane: Lane, now: float) -> bool:
     return lane.credit.oldest(now) > max(_BACKED_UP_SECONDS, _ROUND_TRIPS * lane.credit.round_trip)
+
+
+async def _close(lane: Lane) -> None:
+    """Close a lane, to the end, also when cancelled meanwhile: nobody else will."""
+    closing = asyncio.get_running_loop().create_task(lane.close(goodbye=False), name="posewire.lane.closing")
+    ours: asyncio.CancelledError | None = None
+    while not closing.done():
+        try:
+            await asyncio.wait([closing])
+        except asyncio.CancelledError as exc:
+            ours = exc
+    if ours is not None:
+        raise ours
+    closing.result()
