@@ -135,7 +135,8 @@ def test_the_bit_rate_changes_on_the_way_without_a_hole() -> None:
     # And the waveform too: an encoder that has heard too little of it is 5 dB worse there.
     original = at_48_khz(SPEECH)[: len(steady), 0].astype(np.float64)
     delay = delay_of(original, steady)
-    places = np.concatenate([np.arange(at, at + 2880) for at in range(25 * 960, len(steady) - 3800, 25 * 960)])
+    changes = range(25 * 960, len(steady) - 3800, 25 * 960)
+    places = np.concatenate([np.arange(change, change + 2880) for change in changes])
     assert snr(original[places], switching[places + delay]) > 9
     bits = [8 * len(packet.data) for packet in packets]
     assert sum(bits[27:52]) < 0.6 * sum(bits[2:27])

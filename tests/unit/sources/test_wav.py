@@ -40,8 +40,8 @@ def fmt(tag: int, bits: int, *, channels: int = 2, rate: int = 48_000, extensibl
 
 def packed(bits: int, kind: str) -> bytes:
     if kind == "float":
-        return struct.pack(f"<6{'f' if bits == 32 else 'd'}", *VALUES.ravel())
-    whole = np.minimum(np.rint(VALUES * 2 ** (bits - 1)), 2 ** (bits - 1) - 1).astype(np.int64)
+        return struct.pack(f"<6{'f' if bits == 32 else 'd'}", *VALUES.ravel().tolist())
+    whole = np.minimum(np.rint(VALUES * 2.0 ** (bits - 1)), 2.0 ** (bits - 1) - 1).astype(np.int64)
     if bits == 8:
         return bytes(int(value) + 128 for value in whole.ravel())
     return b"".join(int(value).to_bytes(bits // 8, "little", signed=True) for value in whole.ravel())
