@@ -194,14 +194,14 @@ async def test_fewer_grants_take_effect(server: posewire.Server, member: Member,
 
 async def test_a_refresh_that_takes_the_ownership(server: posewire.Server) -> None:
     def steps() -> Iterator[str]:
-        yield server.issue_token("boss", ttl=0.5, role="host")
+        yield server.issue_token("boss", ttl=1.5, role="host")
         while True:
             yield server.issue_token("boss")
 
     provider, given = provider_of(steps())
     async with connect(server, provider) as boss:
         assert me(boss).owner
-        await eventually(lambda: len(given) == 2)
+        await eventually(lambda: len(given) >= 2)
         await boss.rooms.list_rooms()
         assert not me(boss).owner
 
