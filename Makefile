@@ -8,9 +8,15 @@ ARGS   ?=
 # More than CI has cores: a third of the suite's time is waiting for sockets and processes.
 WORKERS ?= 5
 
-.PHONY: demo test check format bench clean
+PAGE   := src/posewire/web/index.html
+# What npm writes last.
+NODE   := web/node_modules/.package-lock.json
+WEB    := $(wildcard web/*.json web/client/*.json web/client/src/* web/viewer/*.* web/viewer/src/* web/viewer/public/*)
+
+.PHONY: page demo test check format bench clean
 
 demo: $(STAMP)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page || echo "Going on without the page."; fi
 	@$(BIN)/posewire demo $(ARGS)
 
 test: $(STAMP)
@@ -42,5 +48,17 @@ $(BENCH): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $(BENCH)
 
+# What `posewire serve` and `posewire demo` show in a browser. Needs Node; the wheel has it built.
+page: $(PAGE)
+
+$(PAGE): $(WEB) $(NODE)
+	@cd web && npm run --silent build
+	@touch $@
+
+$(NODE): web/package-lock.json
+	@echo "Setting up web/ (once) …"
+	@cd web && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) src/posewire/web web/node_modules web/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

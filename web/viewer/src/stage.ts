@@ -1,0 +1,106 @@
+/** Draws every person into the place of its tile: one canvas, one scene, one picture for each tile. */
+import { AmbientLight, DirectionalLight, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
+import type { Figure } from './figure';
+
+const FIELD = 32;
+const MOST_PITCH = 1.35;
+const ZOOMS: readonly [number, number] = [0.45, 3];
+/** Finer pixels cost more than they show. */
+const MOST_RATIO = 2;
+const SHOWN = 1.18;
+
+/** What is drawn where: a figure, in the rectangle of an element. */
+export interface Place {
+  readonly figure: Figure;
+  readonly element: Element;
+}
+
+/** How one looks at everybody. */
+export interface View {
+  yaw: number;
+  pitch: number;
+  zoom: number;
+}
+
+export class Stage {
+  readonly view: View = { yaw: 0.35, pitch: 0.12, zoom: 1 };
+  readonly #canvas: HTMLCanvasElement;
+  readonly #renderer: WebGLRenderer;
+  readonly #scene = new Scene();
+  readonly #camera = new PerspectiveCamera(FIELD, 1, 0.1, 30);
+
+  /** Throws where there is no WebGL. */
+  constructor(canvas: HTMLCanvasElement) {
+    this.#canvas = canvas;
+    this.#renderer = new WebGLRenderer({ canvas, antialias: true, alpha: true, powerPreference: 'high-performance' });
+    this.#renderer.setScissorTest(true);
+    this.#renderer.setClearColor(0, 0);
+    const sun = new DirectionalLight(0xffffff, 2.1);
+    sun.position.set(1.2, 2.4, 2.6);
+    this.#scene.add(new AmbientLight(0xffffff, 1.25), sun);
+    new ResizeObserver(() => this.#resize()).observe(canvas);
+    this.#resize();
+  }
+
+  add(figure: Figure): void {
+    this.#scene.add(figure.group);
+  }
+
+  remove(figure: Figure): void {
+    this.#scene.remove(figure.group);
+    figure.dispose();
+  }
+
+  #resize(): void {
+    const { clientWidth, clientHeight } = this.#canvas;
+    this.#renderer.setPixelRatio(Math.min(MOST_RATIO, devicePixelRatio));
+    this.#renderer.setSize(Math.max(1, clientWidth), Math.max(1, clientHeight), false);
+  }
+
+  /** Turns the view, in radians. */
+  turn(yaw: number, pitch: number): void {
+    this.view.yaw += yaw;
+    this.view.pitch = Math.max(-MOST_PITCH, Math.min(MOST_PITCH, this.view.pitch + pitch));
+  }
+
+  zoom(factor: number): void {
+    this.view.zoom = Math.max(ZOOMS[0], Math.min(ZOOMS[1], this.view.zoom * factor));
+  }
+
+  reset(): void {
+    Object.assign(this.view, { yaw: 0.35, pitch: 0.12, zoom: 1 });
+  }
+
+  draw(places: readonly Place[]): void {
+    const whole = this.#canvas.getBoundingClientRect();
+    const renderer = this.#renderer;
+    renderer.setScissor(0, 0, whole.width, whole.height);
+    renderer.clear();
+    const visible = places.map(({ figure }) => figure.group.visible);
+    for (const { figure } of places) figure.group.visible = false;
+    places.forEach(({ figure, element }, i) => {
+      const { left, bottom, width, height, top, right } = element.getBoundingClientRect();
+      if (!visible[i] || width === 0 || bottom < whole.top || top > whole.bottom || right < whole.left || left > whole.right) return;
+      const [x, y] = [left - whole.left, whole.bottom - bottom]; // from below, as WebGL counts
+      renderer.setViewport(x, y, width, height);
+      renderer.setScissor(x, y, width, height);
+      this.#look(width / height);
+      figure.group.visible = true;
+      renderer.render(this.#scene, this.#camera);
+      figure.group.visible = false;
+    });
+    places.forEach(({ figure }, i) => (figure.group.visible = visible[i]));
+  }
+
+  #look(aspect: number): void {
+    const { yaw, pitch, zoom } = this.view;
+    // The whole person, whichever way the tile is longer.
+    const distance = (SHOWN / zoom / (2 * Math.tan((FIELD * Math.PI) / 360))) * Math.max(1, 1 / aspect);
+    this.#camera.aspect = aspect;
+    this.#camera.position.set(
+      distance * Math.sin(yaw) * Math.cos(pitch), distance * Math.sin(pitch), distance * Math.cos(yaw) * Math.cos(pitch),
+    );
+    this.#camera.lookAt(0, 0, 0);
+    this.#camera.updateProjectionMatrix();
+  }
+}
