@@ -1,9 +1,11 @@
 /**
  * Socket.IO's msgpack parser, with a short way for packets: they are not decoded value by value, and the bytes of one are
- * those of the message, not a copy. Everything else goes the way of socket.io-msgpack-parser.
+ * those of the message, not a copy. What is sent is written here: socket.io-msgpack-parser makes maps of a Uint8Array in a
+ * browser, and an extension in Node, where the wire has bytes.
  */
-import { Decoder as MsgpackDecoder, Encoder as MsgpackEncoder, protocol } from 'socket.io-msgpack-parser';
+import { Decoder as MsgpackDecoder, protocol } from 'socket.io-msgpack-parser';
 import { concat, toUtf8, viewOf } from './bytes.js';
+import { MsgpackWriter } from './msgpack.js';
 
 interface Packet {
   readonly type: number;
@@ -42,17 +44,15 @@ export function unwrapFrame(message: Uint8Array): Uint8Array | null {
   return first + size === end ? message.subarray(first, end) : null;
 }
 
-// Its own types say that it gives an ArrayBuffer; it gives an array of one.
-const MessageEncoder = MsgpackEncoder as unknown as new () => { encode(packet: unknown): unknown[] };
-
-class Encoder extends MessageEncoder {
-  override encode(packet: Packet): unknown[] {
-    const { type, data, nsp, id } = packet;
+class Encoder {
+  encode({ type, data, nsp, id }: Packet): unknown[] {
     if (type === EVENT && id === undefined && nsp === '/' && Array.isArray(data) && data[0] === 'frame' && data[1] instanceof Uint8Array) {
       return [wrapFrame(data[1])];
     }
     // In this order, and without what the client keeps in a packet for itself.
-    return super.encode({ type, ...(data === undefined ? {} : { data }), nsp, ...(id === undefined ? {} : { id }) });
+    const writer = new MsgpackWriter();
+    writer.value({ type, ...(data === undefined ? {} : { data }), nsp, ...(id === undefined ? {} : { id }) });
+    return [writer.done()];
   }
 }
 

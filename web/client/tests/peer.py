@@ -41,7 +41,7 @@ class Peer:
         """Start the server; again on the same port after a ``stop``."""
         self.server = posewire.serve(port=port, config=CONFIG)
         await self.server.__aenter__()
-        await self.server.add_user("carol", "a long password") if port == 0 else None
+        await self.server.add_user("carol", "a long password")
         say(url=self.server.url, port=self.server.port)
 
     async def stop(self) -> None:
