@@ -67,7 +67,7 @@ class CompiledCodec(BuildHookInterface):
             return
         for command in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
             try:
-                subprocess.run([npm, *command], cwd=source, check=True, timeout=_PAGE_SECONDS)
+                subprocess.run([npm, *command], cwd=source, check=True, timeout=_PAGE_SECONDS)  # noqa: S603  # our own
             except (OSError, subprocess.SubprocessError) as exc:
                 self.app.display_warning(f"posewire: without the page, for it could not be built: {exc}")
                 return

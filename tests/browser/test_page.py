@@ -1,4 +1,4 @@
-"""The page in a real Chromium, with people in Python in front of it. `scripts/install_browser.sh` gets what it needs."""
+"""The page in a real Chromium, and people in Python to be seen. `scripts/install_browser.sh` gets what it needs."""
 
 from __future__ import annotations
 

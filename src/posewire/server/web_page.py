@@ -89,9 +89,7 @@ class WebPage:
         wanted = beside if compressed else file
         content = self._read.get(wanted)
         if content is None:
-            if compressed and not beside.is_file():
-                content = gzip.compress(file.read_bytes())
-            else:
-                content = wanted.read_bytes()
+            missing = compressed and not beside.is_file()
+            content = gzip.compress(file.read_bytes()) if missing else wanted.read_bytes()
             self._read[wanted] = content
         return content

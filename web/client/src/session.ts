@@ -50,6 +50,7 @@ const CLOCK_EXCHANGES = 8;
 const CLOCK_EVERY = 5000;
 /** A token is renewed when this share of its time is over. */
 const RENEW_AT = 0.8;
+const MOST_EARLY = 256;
 const KEY_EVENT = 'posewire:key';
 const EMPTY = new Uint8Array(0);
 
@@ -71,7 +72,10 @@ export class Session extends Emitter<SessionEvents> {
   readonly #publishers: (PosePublisher | AudioPublisher)[] = [];
   readonly #desk;
   #secret: Uint8Array | null = null;
+  #salt: Uint8Array | null = null;
   #syncing = false;
+  /** Packets that came before the answer that says whose they are. */
+  #early: Uint8Array[] | null = null;
   #clockTimer: ReturnType<typeof setInterval> | undefined;
   #tokenTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -205,7 +209,8 @@ export class Session extends Emitter<SessionEvents> {
   #packet(packet: Uint8Array): void {
     // Events are journalled, readable or not.
     if (packet.length > 1 && (packet[1] & 3) === 2) this.#resumption.count(packet.length);
-    this.#receiver.packet(packet);
+    if (!this.#early) this.#receiver.packet(packet);
+    else if (this.#early.length < MOST_EARLY) this.#early.push(packet);
   }
 
   #message(name: string, data: Record<string, unknown> | unknown[] | null): void {
@@ -251,13 +256,30 @@ export class Session extends Emitter<SessionEvents> {
 
   async #join(): Promise<void> {
     const { room, create } = this.#options;
-    const salt = canSeal() ? newSalt() : EMPTY;
+    // The same again while it has sealed nothing: the answer may have been lost, and the seat be ours.
+    const salt = (this.#salt ??= canSeal() ? newSalt() : EMPTY);
     const key = this.#opener.roomKey;
     const argument = { room, create: create ?? true, salt, ...(key ? { key_id: key.keyId } : {}) };
-    const joined = (await this.#link.request('room.join', argument)) as Record<string, unknown>;
-    const shared = asBytes(joined.key) ?? EMPTY;
+    this.#early = [];
+    try {
+      this.#enter((await this.#link.request('room.join', argument)) as Record<string, unknown>, salt);
+    } finally {
+      const early = this.#early;
+      this.#early = null;
+      for (const packet of early) this.#receiver.packet(packet);
+    }
+    this.#salt = null;
+    this.#uplink.sit({ number: this.number, seal: await this.#sealKey(this.#opener.sharedKey, salt) });
+    await Promise.all(this.#publishers.map((each) => each.reopen()));
+    this.emit('presence', { type: 'snapshot' });
+    for (const { userId, member, number, name, kind } of this.room.streams.values()) {
+      if (kind === 'pose' && userId !== this.userId) void this.#receiver.fetchPicture(userId, name, member, number);
+    }
+  }
+
+  #enter(joined: Record<string, unknown>, salt: Uint8Array): void {
     this.room.reset(joined.snapshot);
-    this.#opener.reset(shared);
+    this.#opener.reset(asBytes(joined.key) ?? EMPTY);
     this.#receiver.reset();
     this.number = Number(joined.number);
     const own = this.room.members.get(this.userId);
@@ -265,12 +287,6 @@ export class Session extends Emitter<SessionEvents> {
     // Any other salt must not be sealed with: no key may seal two packets with the same stream and seq.
     const ours = own.salt.length === salt.length && own.salt.every((byte, i) => byte === salt[i]);
     if (!ours) throw new PosewireError('RoomError', 'the server gave us a salt that is not ours');
-    this.#uplink.sit({ number: this.number, seal: await this.#sealKey(shared, salt) });
-    await Promise.all(this.#publishers.map((each) => each.reopen()));
-    this.emit('presence', { type: 'snapshot' });
-    for (const { userId, member, number, name, kind } of this.room.streams.values()) {
-      if (kind === 'pose' && userId !== this.userId) void this.#receiver.fetchPicture(userId, name, member, number);
-    }
   }
 
   async #sealKey(shared: Uint8Array, salt: Uint8Array): Promise<SealKey | null> {

@@ -1,7 +1,8 @@
 /** Figures of one received stream. Pure: the caller says what time it is. Times are milliseconds. */
 
 const AGES = 1000;
-const TIMES = 90;
+const TIMES = 300;
+const SHOWN_MS = 10_000;
 /** A jump of so many frames is a new count, not a loss. */
 const JUMP = 10_000;
 const OVERTAKEN = 64;
@@ -47,6 +48,8 @@ export class StreamStats {
   #next: number | null = null;
   #missing = new Set<number>();
   #ages: number[] = [];
+  /** When each of them came. */
+  #agedAt: number[] = [];
   #arrivals: { at: number; size: number }[] = [];
   #least: [number, number] = [Infinity, Infinity];
   #leastUntil = 0;
@@ -58,7 +61,11 @@ export class StreamStats {
     this.frames++;
     if (Math.abs(age) < LONGEST_AGE) {
       this.#ages.push(age);
-      if (this.#ages.length > AGES) this.#ages.shift();
+      this.#agedAt.push(now);
+      if (this.#ages.length > AGES) {
+        this.#ages.shift();
+        this.#agedAt.shift();
+      }
       this.#noteLeast(now, age);
       this.newestQueueing = age - Math.min(...this.#least);
     }
@@ -94,11 +101,12 @@ export class StreamStats {
     return { seq: Math.max(0, (this.#next ?? 0) - 1), frames, lost, ageP50, ageP99, queueing, renderLag };
   }
 
-  /** The figures of the last packets; of none that came more than two seconds ago. */
+  /** Rates of the last two seconds, ages of the last ten. */
   figures(now: number): StreamFigures {
     const recent = this.#arrivals.filter(({ at }) => now - at < 2000);
     const span = recent.length > 1 ? (now - recent[0].at) / 1000 : 0;
-    const [ageP50, ageP95, ageP99] = percentiles(this.#ages, 0.5, 0.95, 0.99);
+    const first = this.#agedAt.findIndex((at) => now - at < SHOWN_MS);
+    const [ageP50, ageP95, ageP99] = percentiles(first < 0 ? [] : this.#ages.slice(first), 0.5, 0.95, 0.99);
     return {
       frames: this.frames,
       lost: this.lost,

@@ -13,7 +13,7 @@ import posewire
 from posewire.sources import SyntheticMotion, play
 
 CONFIG = posewire.Config(
-    security=posewire.SecurityConfig(secret_key="for tests only, " + "0123456789abcdef" * 3),  # noqa: S106
+    security=posewire.SecurityConfig(secret_key="for tests only, " + "0123456789abcdef" * 3),
     server=posewire.ServerConfig(drain_timeout=1000),
 )
 

@@ -83,6 +83,7 @@ export class Figure {
   readonly #body = new Float32Array(4 * MOST_POINTS);
   readonly #face = new Float32Array(4 * FACE_POINTS);
   readonly #hands = new Float32Array(8 * HAND_POINTS);
+  readonly #middles = new Float32Array(8);
   #palette: Palette;
   readonly #scratch = { a: new Vector3(), b: new Vector3(), middle: new Vector3(), scale: new Vector3(), turn: new Quaternion(), matrix: new Matrix4() };
 
@@ -190,9 +191,20 @@ export class Figure {
     };
     for (const bone of POSE) draw(bone, bone[0] >= 15 && bone[0] <= 22 ? BONE * FINE : BONE);
     if (!hasFace) for (const bone of POSE_FACE) draw(bone, BONE * FINE);
+    this.#neck(points);
     for (let j = 0; j < count; j++) {
       if (!hidden(j)) this.#joint(points, j, j < 11 || (j >= 17 && j <= 22) ? JOINT * FINE : JOINT, colour(j));
     }
+  }
+
+  /** From between the shoulders to between the ears: MediaPipe's body has none. */
+  #neck(points: Float32Array): void {
+    const neck = this.#middles;
+    for (let i = 0; i < 4; i++) {
+      neck[i] = (points[4 * 11 + i] + points[4 * 12 + i]) / 2;
+      neck[4 + i] = (points[4 * 7 + i] + points[4 * 8 + i]) / 2;
+    }
+    this.#bone(neck, [0, 1], BONE, this.#palette.middle);
   }
 
   #drawHand(points: Float32Array, side: number): void {

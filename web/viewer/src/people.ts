@@ -22,18 +22,18 @@ class Person {
   level = 0;
   shown = 0;
 
-  constructor(readonly userId: string, dark: boolean) {
-    this.figure = new Figure(paletteOf(hueOf(userId), dark));
+  constructor(
+    readonly userId: string,
+    readonly hue: number,
+    dark: boolean,
+  ) {
+    this.figure = new Figure(paletteOf(hue, dark));
     this.tile = new Tile(userId);
   }
 }
 
-/** A colour for a name: the same everywhere. */
-export function hueOf(name: string): number {
-  let hash = 2166136261;
-  for (const char of name) hash = Math.imul(hash ^ (char.codePointAt(0) ?? 0), 16777619);
-  return ((hash >>> 0) * 137.508) % 360;
-}
+/** Colours that go together and can be told apart; who comes takes the first that is free. */
+const HUES = [172, 268, 338, 212, 20, 140, 300, 44];
 
 export class People {
   mode: PlayoutMode = 'smooth';
@@ -55,7 +55,7 @@ export class People {
 
   set dark(dark: boolean) {
     this.#dark = dark;
-    for (const person of this.#people.values()) person.figure.palette = paletteOf(hueOf(person.userId), dark);
+    for (const person of this.#people.values()) person.figure.palette = paletteOf(person.hue, dark);
   }
 
   pose({ userId, stream, ...frame }: Frame<Pose>): void {
@@ -131,7 +131,9 @@ export class People {
   }
 
   #add(userId: string): void {
-    const person = new Person(userId, this.#dark);
+    const taken = new Set([...this.#people.values()].map(({ hue }) => hue));
+    const hue = HUES.find((each) => !taken.has(each)) ?? HUES[this.#people.size % HUES.length];
+    const person = new Person(userId, hue, this.#dark);
     person.figure.group.visible = false;
     person.tile.root.addEventListener('dblclick', () => this.enlarge(userId));
     this.#people.set(userId, person);

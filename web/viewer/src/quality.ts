@@ -12,17 +12,23 @@ interface Seen {
 }
 
 const Z_OF_POSE = 1;
+/** Share of a new rate in the mean one; and so many looks until it says something: streams begin with a burst. */
+const NEW = 0.2;
+const BEGIN = 8;
 
 /** Remembers the best that a stream was. */
 export class QualitySeen {
   #fps = 0;
+  #mean = 0;
+  #looks = 0;
   #z = -Infinity;
   #face = false;
   #hands = false;
 
   /** The index of the step in `STEPS`. */
   observe({ fps, bits, face, hands }: Seen): number {
-    this.#fps = Math.max(fps, 0.995 * this.#fps);
+    this.#mean += (this.#looks ? NEW : 1) * (fps - this.#mean);
+    if (++this.#looks > BEGIN) this.#fps = Math.max(this.#mean, 0.998 * this.#fps);
     this.#z = Math.max(this.#z, bits[Z_OF_POSE]);
     this.#face ||= face;
     this.#hands ||= hands;

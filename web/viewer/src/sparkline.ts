@@ -15,6 +15,7 @@ export class Sparkline {
   constructor(least: number) {
     this.#least = least;
     this.root.setAttribute('viewBox', `0 0 ${WIDTH} ${HEIGHT}`);
+    this.root.setAttribute('preserveAspectRatio', 'none');
     this.root.setAttribute('class', 'sparkline');
     this.root.setAttribute('aria-hidden', 'true');
     this.root.append(this.#line);

@@ -84,7 +84,7 @@ export class Stage {
       const [x, y] = [left - whole.left, whole.bottom - bottom]; // from below, as WebGL counts
       renderer.setViewport(x, y, width, height);
       renderer.setScissor(x, y, width, height);
-      this.#look(width / height);
+      this.#look(width / height, figure.framing.breadth);
       figure.group.visible = true;
       renderer.render(this.#scene, this.#camera);
       figure.group.visible = false;
@@ -92,10 +92,10 @@ export class Stage {
     places.forEach(({ figure }, i) => (figure.group.visible = visible[i]));
   }
 
-  #look(aspect: number): void {
+  #look(aspect: number, breadth: number): void {
     const { yaw, pitch, zoom } = this.view;
     // The whole person, whichever way the tile is longer.
-    const distance = (SHOWN / zoom / (2 * Math.tan((FIELD * Math.PI) / 360))) * Math.max(1, 1 / aspect);
+    const distance = (SHOWN / zoom / (2 * Math.tan((FIELD * Math.PI) / 360))) * Math.max(1, (1.1 * breadth) / aspect);
     this.#camera.aspect = aspect;
     this.#camera.position.set(
       distance * Math.sin(yaw) * Math.cos(pitch), distance * Math.sin(pitch), distance * Math.cos(yaw) * Math.cos(pitch),
