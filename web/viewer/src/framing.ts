@@ -8,8 +8,9 @@ const LEAST = 1e-3;
 export class Framing {
   readonly centre: [number, number, number] = [0, 0, 0];
   size = 1;
-  /** How broad the person is, turned any way, as a share of `size`. */
+  /** How far the person reaches to the sides and in depth, as a share of `size`. */
   breadth = 1;
+  depth = 1;
   #begun = false;
 
   /** Looks at points, x y z one after another with `stride` floats each; `seconds` since the last look. */
@@ -28,11 +29,12 @@ export class Framing {
     const frames = Math.min(30, 30 * seconds);
     const follow = this.#begun ? 1 - (1 - FOLLOW) ** frames : 1;
     for (let c = 0; c < 3; c++) this.centre[c] += follow * ((low[c] + high[c]) / 2 - this.centre[c]);
-    const breadth = Math.min(1, Math.hypot(high[0] - low[0], high[2] - low[2]) / size);
-    this.breadth = Math.max(breadth, this.breadth + (1 - (1 - SHRINK) ** frames) * (breadth - this.breadth));
+    const shrink = this.#begun ? 1 - (1 - SHRINK) ** frames : 1;
+    const eased = (old: number, now: number) => Math.max(now, old + shrink * (now - old));
+    this.breadth = eased(this.breadth, (high[0] - low[0]) / size);
+    this.depth = eased(this.depth, Math.min(1, (high[2] - low[2]) / size));
     // Growing at once, shrinking slowly: raised arms stay inside the picture.
-    const shrunk = this.size + (this.#begun ? 1 - (1 - SHRINK) ** frames : 1) * (size - this.size);
-    this.size = Math.max(size, shrunk);
+    this.size = eased(this.size, size);
     this.#begun = true;
   }
 }

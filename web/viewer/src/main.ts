@@ -125,7 +125,7 @@ function draw(at: number): void {
   const begun = performance.now();
   people.move(performance.timeOrigin + begun, Math.min(1, Math.max(0, (at - lastAt) / 1000)));
   lastAt = at;
-  stage?.draw(people.places);
+  stage?.draw(people.places, at);
   drawn++;
   busy += performance.now() - begun;
 }

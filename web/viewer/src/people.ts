@@ -6,6 +6,8 @@ import { QualitySeen } from './quality';
 import type { Place, Stage } from './stage';
 import { Tile } from './tile';
 
+/** A person is so many times as tall as broad. */
+const TALL = 1.4;
 /** The ring goes out in some tenths of a second. */
 const FADE = 6;
 
@@ -150,11 +152,19 @@ export class People {
 
   #layOut(): void {
     const count = this.#large === null ? this.#people.size : 1;
-    const wide = this.#grid.clientWidth > this.#grid.clientHeight;
-    const columns = Math.max(1, wide ? Math.ceil(Math.sqrt(count * 1.4)) : Math.round(Math.sqrt(count / 1.4)));
-    this.#grid.style.setProperty('--columns', String(Math.min(columns, Math.max(1, count))));
+    this.#grid.style.setProperty('--columns', String(columnsFor(count, this.#grid.clientWidth, this.#grid.clientHeight)));
     for (const [userId, { tile }] of this.#people) tile.root.hidden = this.#large !== null && this.#large !== userId;
   }
+}
+
+/** How many tiles go side by side, for each to show a person as large as can be. */
+export function columnsFor(count: number, width: number, height: number): number {
+  let [best, largest] = [1, 0];
+  for (let columns = 1; columns <= count; columns++) {
+    const size = Math.min((TALL * width) / columns, height / Math.ceil(count / columns));
+    if (size > largest) [best, largest] = [columns, size];
+  }
+  return best;
 }
 
 /** Streams of one member are parts of one person: one may send the body, another the hands. */

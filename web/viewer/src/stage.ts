@@ -5,8 +5,12 @@ import type { Figure } from './figure';
 const FIELD = 32;
 const MOST_PITCH = 1.35;
 const ZOOMS: readonly [number, number] = [0.45, 3];
-/** Finer pixels cost more than they show. */
-const MOST_RATIO = 2;
+/** Pixels for one of the page's: finer ones cost more than they show, coarser ones are seen. */
+const RATIOS: readonly [number, number] = [0.6, 2];
+/** Pictures a second below which they become coarser, and above which finer; and how many are looked at. */
+const SLOW = 40;
+const QUICK = 57;
+const LOOKED_AT = 60;
 const SHOWN = 1.18;
 
 /** What is drawn where: a figure, in the rectangle of an element. */
@@ -27,6 +31,9 @@ export class Stage {
   readonly #canvas: HTMLCanvasElement;
   readonly #renderer: WebGLRenderer;
   readonly #scene = new Scene();
+  #ratio = RATIOS[1];
+  #begun = 0;
+  #drawn = 0;
   readonly #camera = new PerspectiveCamera(FIELD, 1, 0.1, 30);
 
   /** Throws where there is no WebGL. */
@@ -53,7 +60,7 @@ export class Stage {
 
   #resize(): void {
     const { clientWidth, clientHeight } = this.#canvas;
-    this.#renderer.setPixelRatio(Math.min(MOST_RATIO, devicePixelRatio));
+    this.#renderer.setPixelRatio(Math.min(this.#ratio, devicePixelRatio));
     this.#renderer.setSize(Math.max(1, clientWidth), Math.max(1, clientHeight), false);
   }
 
@@ -71,7 +78,8 @@ export class Stage {
     Object.assign(this.view, { yaw: 0.35, pitch: 0.12, zoom: 1 });
   }
 
-  draw(places: readonly Place[]): void {
+  draw(places: readonly Place[], now: number): void {
+    this.#adapt(now);
     const whole = this.#canvas.getBoundingClientRect();
     const renderer = this.#renderer;
     renderer.setScissor(0, 0, whole.width, whole.height);
@@ -84,7 +92,7 @@ export class Stage {
       const [x, y] = [left - whole.left, whole.bottom - bottom]; // from below, as WebGL counts
       renderer.setViewport(x, y, width, height);
       renderer.setScissor(x, y, width, height);
-      this.#look(width / height, figure.framing.breadth);
+      this.#look(width / height, figure.framing);
       figure.group.visible = true;
       renderer.render(this.#scene, this.#camera);
       figure.group.visible = false;
@@ -92,10 +100,22 @@ export class Stage {
     places.forEach(({ figure }, i) => (figure.group.visible = visible[i]));
   }
 
-  #look(aspect: number, breadth: number): void {
+  /** Coarser pixels where the pictures come too slowly: a machine without a GPU. */
+  #adapt(now: number): void {
+    if (++this.#drawn < LOOKED_AT) return;
+    const rate = (1000 * this.#drawn) / (now - this.#begun);
+    const ratio = Math.min(this.#ratio, devicePixelRatio) * (rate < SLOW ? 0.8 : rate > QUICK ? 1.1 : 1);
+    this.#ratio = Math.max(RATIOS[0], Math.min(RATIOS[1], ratio));
+    this.#begun = now;
+    this.#drawn = 0;
+    this.#resize();
+  }
+
+  #look(aspect: number, { breadth, depth }: { breadth: number; depth: number }): void {
     const { yaw, pitch, zoom } = this.view;
+    const across = breadth * Math.abs(Math.cos(yaw)) + depth * Math.abs(Math.sin(yaw));
     // The whole person, whichever way the tile is longer.
-    const distance = (SHOWN / zoom / (2 * Math.tan((FIELD * Math.PI) / 360))) * Math.max(1, (1.1 * breadth) / aspect);
+    const distance = (SHOWN / zoom / (2 * Math.tan((FIELD * Math.PI) / 360))) * Math.max(1, (1.08 * across) / aspect);
     this.#camera.aspect = aspect;
     this.#camera.position.set(
       distance * Math.sin(yaw) * Math.cos(pitch), distance * Math.sin(pitch), distance * Math.cos(yaw) * Math.cos(pitch),

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { readInvitation } from '../src/fragment';
 import { Framing } from '../src/framing';
 import { QualitySeen } from '../src/quality';
+import { columnsFor } from '../src/people';
 import { CMU, FACE, HAND, POSE, bonesOf } from '../src/topology';
 
 test('an invitation is in the fragment', () => {
@@ -45,4 +46,10 @@ test('which step of the quality ladder a stream seems to be on', () => {
   expect(seen.observe({ fps: 15, bits: coarse, face: false, hands: false })).toBe(4);
   expect(seen.observe({ fps: 2, bits: coarse, face: false, hands: false })).toBe(5);
   expect(seen.observe(all)).toBe(0);
+});
+
+test('tiles are laid out for people who stand', () => {
+  expect([1, 2, 3, 8].map((count) => columnsFor(count, 950, 750))).toEqual([1, 2, 3, 4]);
+  expect([1, 2, 3, 8].map((count) => columnsFor(count, 390, 700))).toEqual([1, 1, 2, 3]);
+  expect(columnsFor(0, 100, 100)).toBe(1);
 });
