@@ -11,6 +11,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 import posewire
+from posewire.cli import demo as demo_command
+from posewire.cli import serve as serve_command
 from posewire.server.web_page import HOW_TO_GET_IT, WebPage
 
 Browser = TestClient[web.Request, web.Application]
@@ -91,3 +93,14 @@ async def test_a_link_keeps_the_token_behind_the_fragment() -> None:
     async with posewire.serve(config=posewire.Config()) as server:
         assert server.link("my room", "a.b.c") == f"{server.url}/#room=my+room&token=a.b.c"
         assert server.link("studio") == f"{server.url}/#room=studio"
+
+
+@pytest.mark.parametrize("built", [False, True])
+async def test_the_commands_say_where_the_page_is(monkeypatch: pytest.MonkeyPatch, built: bool) -> None:
+    monkeypatch.setattr(WebPage, "built", built)
+    async with posewire.serve(config=posewire.Config()) as server:
+        lines = [serve_command._where_the_page_is(server), demo_command._page(server, 20.0)]
+        assert server.has_page is built
+    for line in lines:
+        assert (line == HOW_TO_GET_IT) is not built
+        assert (f"{server.url}/#room=studio&token=ey" in line) is built
