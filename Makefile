@@ -13,7 +13,7 @@ PAGE   := src/posewire/web/index.html
 NODE   := web/node_modules/.package-lock.json
 WEB    := $(wildcard web/*.json web/client/*.json web/client/src/* web/viewer/*.* web/viewer/src/* web/viewer/public/*)
 
-.PHONY: page demo test check format bench clean
+.PHONY: page page-test demo test check format bench clean
 
 demo: $(STAMP)
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page || echo "Going on without the page."; fi
@@ -50,6 +50,11 @@ $(BENCH): $(STAMP)
 
 # What `posewire serve` and `posewire demo` show in a browser. Needs Node; the wheel has it built.
 page: $(PAGE)
+
+# Its own tests: types, vectors, sessions against a server in Python; and a real Chromium (scripts/install_browser.sh).
+page-test: $(STAMP) $(PAGE)
+	@cd web && npm run --silent check && npm run --silent test && npm run --silent test:viewer
+	@$(BIN)/python -m pytest tests/browser $(ARGS)
 
 $(PAGE): $(WEB) $(NODE)
 	@cd web && npm run --silent build

@@ -55,9 +55,13 @@ class Browser:
         self.scratch = scratch
         self.complaints: list[str] = []
         self.asked: list[str] = []
-        page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        page.on("console", self._console)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self.asked.append(request.url))
+
+    def _console(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
 
     async def moves(self, user: str) -> int:
         """Return how many pixels of a person's tile change within half a second."""

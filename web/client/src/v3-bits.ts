@@ -2,20 +2,14 @@
 import type { Reader } from './bytes.js';
 import { check } from './errors.js';
 
-/** How many low bits a symbol has, and how long its prefix is: `[prefix, width, low bits]`. */
-function code(symbol: number, k: number): [number, number, number] {
-  const scaled = Math.floor(symbol / 2 ** k);
-  if (scaled < 12) return [scaled, k, symbol - scaled * 2 ** k];
-  // (10 + 2^d)·2^k ≤ symbol < (10 + 2^(d+1))·2^k
-  const d = Math.floor(Math.log2(scaled - 10));
-  return [d + 11, k + d, symbol - (10 + 2 ** d) * 2 ** k];
-}
+/** Of 10 and more beyond: the *d* of a long symbol, whose part above the low bits is `scaled`. */
+const extra = (scaled: number): number => 31 - Math.clz32(scaled - 10);
 
-/** Bits of a symbol with Rice parameter `k`; infinite where it cannot be written. */
+/** Bits of a symbol with Rice parameter `k`; infinite where it cannot be written. Symbols have less than 32 bits. */
 export function bitsOf(symbol: number, k: number): number {
-  const scaled = Math.floor(symbol / 2 ** k);
+  const scaled = symbol >>> k;
   if (scaled < 12) return scaled + 1 + k;
-  const d = Math.floor(Math.log2(scaled - 10));
+  const d = extra(scaled);
   return k + d > 25 ? Infinity : d + 12 + k + d;
 }
 
@@ -55,17 +49,22 @@ export function readSymbols(reader: Reader, parameters: readonly number[]): Uint
 
 /** Writes symbols. They must be short enough: `bitsOf` says so. */
 export function writeSymbols(symbols: readonly number[], parameters: readonly number[]): Uint8Array {
-  const codes = symbols.map((symbol, s) => code(symbol, parameters[s]));
-  const prefixes = codes.reduce((sum, [p]) => sum + p + 1, 0);
-  const bytes = new Uint8Array(Math.ceil((prefixes + codes.reduce((sum, [, width]) => sum + width, 0)) / 8));
+  let size = 0;
+  symbols.forEach((symbol, s) => (size += bitsOf(symbol, parameters[s])));
+  const bytes = new Uint8Array(Math.ceil(size / 8));
   let bit = 0;
-  for (const [p] of codes) {
-    bit += p;
+  symbols.forEach((symbol, s) => {
+    const scaled = symbol >>> parameters[s];
+    bit += scaled < 12 ? scaled : extra(scaled) + 11;
     bytes[bit >> 3] |= 128 >> (bit & 7);
     bit++;
-  }
-  for (const [, width, low] of codes) {
-    for (let i = width - 1; i >= 0; i--, bit++) if ((low >> i) & 1) bytes[bit >> 3] |= 128 >> (bit & 7);
-  }
+  });
+  symbols.forEach((symbol, s) => {
+    const k = parameters[s];
+    const scaled = symbol >>> k;
+    const d = scaled < 12 ? 0 : extra(scaled);
+    const low = symbol - (d ? 10 + 2 ** d : scaled) * 2 ** k;
+    for (let i = k + d - 1; i >= 0; i--, bit++) if ((low >>> i) & 1) bytes[bit >> 3] |= 128 >> (bit & 7);
+  });
   return bytes;
 }

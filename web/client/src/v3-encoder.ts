@@ -244,7 +244,8 @@ function encodeChannel(numbers: Float64Array, offsets: readonly number[] | undef
     const symbols: number[] = [];
     for (let j = 0; j < numbers.length; j += 2) symbols.push(symbolOfPair(numbers[j], j + 1 < numbers.length ? numbers[j + 1] : 0));
     for (let level = 1; level <= 5; level++) {
-      const bits = symbols.reduce((sum, symbol) => sum + bitsOf(symbol, level - 1), 0);
+      let bits = 0;
+      for (const symbol of symbols) bits += bitsOf(symbol, level - 1);
       if (bits < best.bits) best = { level, symbols, parameters: symbols.map(() => level - 1), bits };
     }
   }
@@ -257,10 +258,11 @@ function encodeSingly(numbers: Float64Array, offsets: readonly number[] | undefi
   numbers.forEach((value, j) => (sum += Math.abs(value) * 2 ** (-(offsets ? offsets[j] : 0) / 4)));
   const guess = Math.round(4 * Math.log2(Math.max(1.9 * (sum / numbers.length), 1e-3))) + LEVEL_BIAS;
   let best: Channel = { level: HIGHEST_LEVEL, symbols, parameters: [], bits: Infinity };
-  for (let level = Math.max(6, guess - 2); level <= HIGHEST_LEVEL; level++) {
-    if (level > guess + 2 && best.bits < Infinity) break;
+  for (let level = Math.max(6, guess - 1); level <= HIGHEST_LEVEL; level++) {
+    if (level > guess + 1 && best.bits < Infinity) break;
     const parameters = symbols.map((_, j) => riceParameter(level, offsets ? offsets[j] : 0));
-    const bits = symbols.reduce((total, symbol, j) => total + bitsOf(symbol, parameters[j]), 0);
+    let bits = 0;
+    for (let j = 0; j < symbols.length; j++) bits += bitsOf(symbols[j], parameters[j]);
     if (bits < best.bits) best = { level, symbols, parameters, bits };
   }
   return best;
