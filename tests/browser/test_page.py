@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import posewire
@@ -165,6 +166,64 @@ async def test_a_sealed_room_with_and_without_the_key(server: posewire.Server, b
         await browser.page.goto(link(server, key.replace(" ", "+")))
         await browser.page.wait_for_selector('.tile[data-user="jump"] .figures:not(:empty)', timeout=MS)
         assert await browser.moves("jump") > 50
+    assert browser.complaints == []
+
+
+async def test_who_speaks_has_a_ring_and_is_heard(server: posewire.Server, browser: Browser) -> None:
+    async def speak() -> None:
+        waves = np.sin(np.arange(960) * 2 * np.pi * 440 / 48_000)
+        sound = posewire.AudioChunk((12_000 * waves).astype(np.int16), 48_000)
+        async with posewire.connect(server.url, token=server.issue_token("ada"), room=ROOM, config=CONFIG) as session:
+            while True:
+                await session.send_audio(sound)
+                await asyncio.sleep(0.02)
+
+    speaking = asyncio.create_task(speak(), name="speak")
+    try:
+        await browser.page.goto(link(server))
+        await browser.page.wait_for_selector('.tile[style*="--level: 0."]', timeout=MS)
+        await browser.page.click("#sound")
+        await browser.page.wait_for_selector('#sound[aria-pressed="true"]', timeout=MS)
+        await asyncio.sleep(0.5)  # some of it reaches the worklet
+    finally:
+        speaking.cancel()
+    assert browser.complaints == []
+
+
+async def test_name_and_password(server: posewire.Server, browser: Browser) -> None:
+    await server.add_user("carol", "a long password")
+    await browser.page.goto(f"{server.url}/#room={ROOM}")
+    for password, selector in (
+        ("wrong", "#entry-problem:not([hidden])"),
+        ("a long password", 'body[data-state="connected"]'),
+    ):
+        await browser.page.wait_for_selector("#entry[open]", timeout=MS)
+        await browser.page.fill('[name="username"]', "carol")
+        await browser.page.fill('[name="password"]', password)
+        await browser.page.press('[name="password"]', "Enter")
+        await browser.page.wait_for_selector(selector, timeout=MS)
+
+
+async def test_keys_and_a_phone(server: posewire.Server, browser: Browser) -> None:
+    page = browser.page
+    async with people(server, "signing", "jump"):
+        await page.goto(link(server))
+        await page.wait_for_selector('.tile[data-user="jump"] .figures:not(:empty)', timeout=MS)
+        await page.focus('.tile[data-user="jump"]')
+        await page.keyboard.press("Enter")
+        assert await page.locator(".tile:visible").count() == 1
+        await page.keyboard.press("Escape")
+        assert await page.locator(".tile:visible").count() == 2
+        theme = await page.get_attribute("html", "data-theme")
+        await page.keyboard.press("l")
+        assert await page.get_attribute("html", "data-theme") != theme
+        await browser.keep("dark")
+        await page.set_viewport_size({"width": 390, "height": 780})
+        await page.keyboard.press("p")
+        assert not await page.is_visible("#panel")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+        await asyncio.sleep(0.5)
+        await browser.keep("phone")
     assert browser.complaints == []
 
 

@@ -80,14 +80,16 @@ describe('each packet once', () => {
     const window = new ReplayWindow();
     const seen = new Set<number>();
     let [greatest, seed] = [-1, 7];
+    let wrong = 0;
     for (let i = 0; i < 20_000; i++) {
       seed = (Math.imul(seed, 1_664_525) + 1_013_904_223) >>> 0;
       const seq = Math.max(0, greatest + (seed % 3000) - 1500);
       const isNew = !seen.has(seq) && seq > greatest - 1024;
-      expect(window.accept(seq)).toBe(isNew);
+      if (window.accept(seq) !== isNew) wrong++;
       if (isNew) seen.add(seq);
       greatest = isNew ? Math.max(greatest, seq) : greatest;
     }
+    expect(wrong).toBe(0);
   });
   test('signed times', () => {
     const times = new SignedTimes();
@@ -136,7 +138,7 @@ describe('messages', () => {
     for (const size of [0, 1, 255, 256, 65_535, 65_536]) {
       const packet = new Uint8Array(size).fill(7);
       const message = wrapFrame(packet);
-      expect(unwrapFrame(message)).toEqual(packet);
+      expect(Buffer.from(unwrapFrame(message) ?? []).equals(packet)).toBe(true);
       expect(unwrapFrame(message.subarray(0, message.length - 1))).toBeNull();
       const slow = (new Msgpack() as any).encode({ type: 2, data: ['frame', Buffer.from(packet)], nsp: '/' })[0];
       expect(Buffer.from(message).equals(slow)).toBe(true);
