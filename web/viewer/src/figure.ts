@@ -15,6 +15,8 @@ const FACE_POINTS = 478;
 const BONE = 0.0135;
 const JOINT = 0.017;
 const FINE = 0.45;
+/** MediaPipe guesses depth, and guesses too much of it: heads hang before chests. Of what it says, so much is shown. */
+const DEPTH = 0.55;
 
 const UP = new Vector3(0, 1, 0);
 const BONE_SHAPE = new CylinderGeometry(1, 1, 1, 10, 1, true);
@@ -132,17 +134,21 @@ export class Figure {
     this.framing.look(main, 4, seconds);
     const { centre, size } = this.framing;
     const flip = Y_UP.has(pose.skeleton) ? 1 : -1;
+    const deep = flip === 1 ? 1 : -DEPTH;
     const place = (from: Float32Array, into: Float32Array, begin: number, end: number, depth: number) => {
       for (let i = 4 * begin; i < 4 * end; i += 4) {
         into[i] = (from[i] - centre[0]) / size;
         into[i + 1] = (flip * (from[i + 1] - centre[1])) / size;
-        into[i + 2] = (flip * (from[i + 2] + depth - centre[2])) / size;
+        into[i + 2] = (deep * (from[i + 2] - centre[2])) / size + depth;
         into[i + 3] = Number.isNaN(from[i + 3]) ? 1 : from[i + 3];
       }
     };
     const { pose: body, face, hands } = pose;
     const anchors = body && pose.skeleton === MEDIAPIPE ? body : null;
-    const depth = (at: number, own: number) => (anchors && !Number.isNaN(anchors[4 * at + 2] - own) ? anchors[4 * at + 2] - own : 0);
+    const depth = (at: number, own: number) => {
+      const offset = anchors ? (deep * (anchors[4 * at + 2] - own)) / size : 0;
+      return Number.isNaN(offset) ? 0 : offset;
+    };
     if (body) place(body, this.#body, 0, Math.min(MOST_POINTS, body.length / 4), 0);
     this.#stand(pose.skeleton, body);
     if (face) place(face, this.#face, 0, face.length / 4, depth(0, face[4 * 1 + 2]));
@@ -204,7 +210,7 @@ export class Figure {
       neck[i] = (points[4 * 11 + i] + points[4 * 12 + i]) / 2;
       neck[4 + i] = (points[4 * 7 + i] + points[4 * 8 + i]) / 2;
     }
-    this.#bone(neck, [0, 1], BONE, this.#palette.middle);
+    this.#bone(neck, [0, 1], 0.8 * BONE, this.#palette.middle);
   }
 
   #drawHand(points: Float32Array, side: number): void {

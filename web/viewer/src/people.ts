@@ -15,6 +15,9 @@ interface Stream {
   readonly playout: Playout;
   readonly quality: QualitySeen;
   newest: Pose | null;
+  capturedAt: number;
+  /** Milliseconds between two captures, lately: when they arrive says less, for they come in bursts. */
+  interval: number;
 }
 
 class Person {
@@ -64,7 +67,8 @@ export class People {
     const person = this.#people.get(userId);
     if (!person) return;
     let found = person.streams.get(stream);
-    if (!found) person.streams.set(stream, (found = { playout: new Playout(this.mode), quality: new QualitySeen(), newest: null }));
+    if (!found) person.streams.set(stream, (found = { playout: new Playout(this.mode), quality: new QualitySeen(), newest: null, capturedAt: 0, interval: 0 }));
+    noteInterval(found, frame.capturedAt);
     found.newest = frame.content;
     found.playout.push({ userId, stream, ...frame });
   }
@@ -120,7 +124,8 @@ export class People {
       const person = this.#people.get(stats.userId);
       if (!person) continue;
       const stream = person.streams.get(stats.stream);
-      const seen = { fps: stats.fps, bits: stats.bits, face: stream?.newest?.face != null, hands: stream?.newest?.hands != null };
+      const rate = stream?.interval && stats.fps > 0 ? 1000 / stream.interval : 0;
+      const seen = { fps: rate, bits: stats.bits, face: stream?.newest?.face != null, hands: stream?.newest?.hands != null };
       rows.push({ ...stats, key: `${stats.userId}\n${stats.stream}`, quality: stream ? stream.quality.observe(seen) : 0 });
     }
     for (const member of session.room.members.values()) {
@@ -165,6 +170,12 @@ export function columnsFor(count: number, width: number, height: number): number
     if (size > largest) [best, largest] = [columns, size];
   }
   return best;
+}
+
+function noteInterval(stream: Stream, capturedAt: number): void {
+  const interval = capturedAt - stream.capturedAt;
+  stream.capturedAt = Math.max(capturedAt, stream.capturedAt);
+  if (interval > 0 && interval < 2000) stream.interval += (stream.interval ? 0.05 : 1) * (interval - stream.interval);
 }
 
 /** Streams of one member are parts of one person: one may send the body, another the hands. */

@@ -2,7 +2,7 @@
 import { AmbientLight, DirectionalLight, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
 import type { Figure } from './figure';
 
-const FIELD = 32;
+const FIELD = 24;
 const MOST_PITCH = 1.35;
 const ZOOMS: readonly [number, number] = [0.45, 3];
 /** Pixels for one of the page's: finer ones cost more than they show, coarser ones are seen. */
@@ -11,7 +11,7 @@ const RATIOS: readonly [number, number] = [0.6, 2];
 const SLOW = 40;
 const QUICK = 57;
 const LOOKED_AT = 60;
-const SHOWN = 1.18;
+const SHOWN = 1.32;
 
 /** What is drawn where: a figure, in the rectangle of an element. */
 export interface Place {
@@ -34,7 +34,7 @@ export class Stage {
   #ratio = RATIOS[1];
   #begun = 0;
   #drawn = 0;
-  readonly #camera = new PerspectiveCamera(FIELD, 1, 0.1, 30);
+  readonly #camera = new PerspectiveCamera(FIELD, 1, 0.1, 60);
 
   /** Throws where there is no WebGL. */
   constructor(canvas: HTMLCanvasElement) {
