@@ -3,7 +3,8 @@
 /** Why a packet was refused: the words of "What is accepted" in docs/wire.md. */
 export type RefusalWord =
   | 'unknown_member' | 'unknown_stream' | 'unsealed' | 'no_key' | 'wrong_key' | 'altered' | 'stale' | 'replayed' | 'damaged'
-  | 'missing_reference' | 'no_codec';
+  | 'missing_reference' | 'no_codec'
+  | 'no_crypto';
 
 /** Bytes of a stranger that make no sense, or that must not be believed. */
 export class ProtocolError extends Error {

@@ -3,7 +3,7 @@ import { toHex } from './bytes.js';
 import { ProtocolError, check } from './errors.js';
 import { HEADER_SIZE, type Header } from './header.js';
 import type { Member, RoomState, StreamInfo } from './room-state.js';
-import { SALT_SIZE, SealKey, keyId as keyIdOf } from './seal.js';
+import { SALT_SIZE, SealKey, canSeal, keyId as keyIdOf } from './seal.js';
 
 /** Milliseconds for which packets under the key before are taken. */
 const GRACE = 5000;
@@ -83,6 +83,7 @@ export class Opener {
     if (this.#roomKey) check(header.seal === 'aead', 'not sealed, in a sealed room', 'unsealed');
     else check(header.seal !== 'none' || member.salt.length === 0 || header.version === 1, 'not sealed', 'unsealed');
     if (header.seal === 'none') return packet.subarray(HEADER_SIZE);
+    check(canSeal(), 'no cryptography here: the page needs https, or localhost', 'no_crypto');
     check(header.seal === 'mac' || this.#roomKey, 'sealed with a room key, and we have none', 'no_key');
     const former = this.#formerMembers.get(member.id);
     const members = former && former.until > now ? [member, former.value] : [member];

@@ -7,34 +7,35 @@ const MOST_WAITING = 50;
 /** Whether sound coded by Opus can be heard here. */
 export const canDecodeOpus = (): boolean => typeof AudioDecoder !== 'undefined';
 
-/** Decodes one stream. Gives each chunk with the number that its packet came with. */
+/** Called with what was decoded; `copied`: of the copy of a packet that was lost, one before that it came with. */
+export type Heard = (chunk: AudioChunk, copied: boolean) => void;
+
+/** Decodes one stream. */
 export class OpusStream {
-  readonly #heard: (chunk: AudioChunk, seq: number) => void;
   #decoder: AudioDecoder | null = null;
   #channels = 0;
   #number = -1;
-
-  constructor(heard: (chunk: AudioChunk, seq: number) => void) {
-    this.#heard = heard;
-  }
+  /** For each packet that the decoder has, in its order: the decoder counts times of its own. */
+  #waiting: ((chunk: AudioChunk) => void)[] = [];
 
   /** Takes a packet in. What was lost is decoded from the copy in the packet after it; what has none is silence. */
-  push({ channels, packet, number, previous }: OpusPacket, seq: number): void {
+  push({ channels, packet, number, previous }: OpusPacket, heard: Heard): void {
     const decoder = this.#ready(channels);
     if (decoder.decodeQueueSize > MOST_WAITING) return;
-    if (previous.length && number === this.#number + 2) this.#decode(decoder, previous, seq - 1);
-    this.#decode(decoder, packet, seq);
+    if (previous.length && number === this.#number + 2) this.#decode(decoder, previous, (chunk) => heard(chunk, true));
+    this.#decode(decoder, packet, (chunk) => heard(chunk, false));
     this.#number = number;
   }
 
   close(): void {
     if (this.#decoder && this.#decoder.state !== 'closed') this.#decoder.close();
     this.#decoder = null;
+    this.#waiting = [];
   }
 
-  #decode(decoder: AudioDecoder, data: Uint8Array, seq: number): void {
-    // The time of a chunk is its number: it comes back with what was decoded.
-    decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: seq, data: data.slice() }));
+  #decode(decoder: AudioDecoder, data: Uint8Array, heard: (chunk: AudioChunk) => void): void {
+    this.#waiting.push(heard);
+    decoder.decode(new EncodedAudioChunk({ type: 'key', timestamp: 0, data: data.slice() }));
   }
 
   #ready(channels: number): AudioDecoder {
@@ -43,7 +44,7 @@ export class OpusStream {
     this.#channels = channels;
     const decoder = new AudioDecoder({
       output: (data) => {
-        this.#heard(chunkOf(data), data.timestamp);
+        this.#waiting.shift()?.(chunkOf(data));
         data.close();
       },
       error: () => this.close(), // the next packet begins anew

@@ -236,10 +236,11 @@ export class Receiver extends Emitter<ReceiverEvents> {
   #heard(reading: Reading, waiting: Waiting, content: AudioChunk | OpusPacket): void {
     if ('samples' in content) return this.emit('audio', this.#frame(reading, waiting, content));
     check(canDecodeOpus(), 'no decoder of Opus here', 'no_codec');
-    reading.opus ??= new OpusStream((chunk, seq) => {
-      this.emit('audio', { ...this.#frame(reading, waiting, chunk), seq });
+    reading.opus ??= new OpusStream();
+    reading.opus.push(content, (chunk, copied) => {
+      const frame = this.#frame(reading, waiting, chunk);
+      this.emit('audio', copied ? { ...frame, seq: frame.seq - 1 } : frame);
     });
-    reading.opus.push(content, waiting.header.seq);
   }
 
   #event(userId: string, body: Uint8Array): void {

@@ -74,8 +74,8 @@ export class Session extends Emitter<SessionEvents> {
   #secret: Uint8Array | null = null;
   #salt: Uint8Array | null = null;
   #syncing = false;
-  /** Packets that came before the answer that says whose they are. */
-  #early: Uint8Array[] | null = null;
+  /** What came before the answer that says whose it is. */
+  #early: (() => void)[] | null = null;
   #clockTimer: ReturnType<typeof setInterval> | undefined;
   #tokenTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -184,13 +184,6 @@ export class Session extends Emitter<SessionEvents> {
     return [...this.#receiver.readings].map(({ userId, stream, stats, bits }) => ({ userId, stream, bits, ...stats.figures(now) }));
   }
 
-  /** Milliseconds by which a page may say how late it shows frames, for the senders to know. */
-  noteRenderLag(userId: string, stream: string, ms: number): void {
-    for (const reading of this.#receiver.readings) {
-      if (reading.userId === userId && reading.stream === stream) reading.stats.renderLag = Math.max(reading.stats.renderLag, ms);
-    }
-  }
-
   // Inside -----------------------------------------------------------------------------------------------------------
 
   #wire(): void {
@@ -209,8 +202,13 @@ export class Session extends Emitter<SessionEvents> {
   #packet(packet: Uint8Array): void {
     // Events are journalled, readable or not.
     if (packet.length > 1 && (packet[1] & 3) === 2) this.#resumption.count(packet.length);
-    if (!this.#early) this.#receiver.packet(packet);
-    else if (this.#early.length < MOST_EARLY) this.#early.push(packet);
+    this.#inTurn(() => this.#receiver.packet(packet));
+  }
+
+  /** Handles what belongs to a room, once we know that we are in it. */
+  #inTurn(handle: () => void): void {
+    if (!this.#early) handle();
+    else if (this.#early.length < MOST_EARLY) this.#early.push(handle);
   }
 
   #message(name: string, data: Record<string, unknown> | unknown[] | null): void {
@@ -222,7 +220,9 @@ export class Session extends Emitter<SessionEvents> {
     const fields = (data ?? {}) as Record<string, unknown>;
     if (name === 'room') {
       this.#resumption.count(100);
-      if (fields.room === this.room.name) this.#update(Number(fields.version), fields.change as Change);
+      this.#inTurn(() => {
+        if (fields.room === this.room.name) this.#update(Number(fields.version), fields.change as Change);
+      });
     } else if (name === 'keyframe') {
       for (const each of this.#publishers) if (each instanceof PosePublisher && each.number === fields.stream) each.keyframe();
     } else if (name === 'notice') this.emit('notice', String(fields.message ?? ''));
@@ -266,7 +266,7 @@ export class Session extends Emitter<SessionEvents> {
     } finally {
       const early = this.#early;
       this.#early = null;
-      for (const packet of early) this.#receiver.packet(packet);
+      for (const handle of early) handle();
     }
     this.#salt = null;
     this.#uplink.sit({ number: this.number, seal: await this.#sealKey(this.#opener.sharedKey, salt) });

@@ -1,5 +1,5 @@
 /** The page: joins the room of its link and shows it. */
-import { AudioPlayer, PosewireError, canSeal, connect, readRoomKey, type Credentials, type LinkState, type Session } from '@posewire/client';
+import { AudioPlayer, PosewireError, Session, canSeal, readRoomKey, type Credentials, type LinkState } from '@posewire/client';
 import { ask } from './entry';
 import { forget, keep, takeInvitation } from './fragment';
 import { gestures } from './gestures';
@@ -54,7 +54,7 @@ function showState(): void {
 
 function showEmpty(): void {
   const room = session?.room.name ?? '';
-  empty.hidden = people.count > 0 || !session;
+  empty.hidden = people.count > 0 || session?.state !== 'connected';
   empty.textContent = `Nobody is in “${room}” yet. Somebody who sends appears here by itself: posewire send --room ${room} …`;
 }
 
@@ -91,13 +91,26 @@ function explain(error: unknown): string {
 async function enter(room: string, key: string, credentials: Credentials): Promise<void> {
   find('title').textContent = room;
   document.title = `${room} · Posewire`;
-  session = null;
-  showState();
   if (key && !canSeal()) throw new PosewireError('SecurityError', 'A sealed room needs https, or localhost: the browser gives this page no cryptography.');
-  const options = { url: location.origin, room, ...credentials, ...(key ? { roomKey: readRoomKey(key) } : {}) };
-  const joined = await connect(options);
+  const joined = new Session({ url: location.origin, room, ...credentials, ...(key ? { roomKey: readRoomKey(key) } : {}) });
+  listenTo(joined);
   session = joined;
-  joined.on('state', showState);
+  try {
+    await joined.open();
+  } catch (error) {
+    session = null;
+    joined.close();
+    showState();
+    throw error;
+  }
+  document.body.dataset.joined = 'true';
+}
+
+function listenTo(joined: Session): void {
+  joined.on('state', () => {
+    showState();
+    showEmpty();
+  });
   joined.on('presence', () => {
     people.sync(joined);
     showEmpty();
@@ -108,10 +121,6 @@ async function enter(room: string, key: string, credentials: Credentials): Promi
     player.play(`${frame.userId}\n${frame.stream}`, frame.content);
   });
   joined.on('notice', (text) => alertWith(text, 'Close', showState));
-  people.sync(joined);
-  showState();
-  showEmpty();
-  document.body.dataset.joined = 'true';
 }
 
 // Drawing -------------------------------------------------------------------------------------------------------------
@@ -132,6 +141,7 @@ function draw(at: number): void {
 
 function sealProblem(joined: Session): string {
   const [noKey, wrong, unsealed] = ['no_key', 'wrong_key', 'unsealed'].map((word) => joined.drops.get(word) ?? 0);
+  if (joined.drops.has('no_crypto')) return 'The browser gives a page over plain http no cryptography, so nobody can be shown: use https, or localhost.';
   if (noKey) return 'Somebody here seals what they send: this page has no room key (#key=… in the link).';
   if (wrong) return 'Somebody here seals with another room key.';
   return unsealed ? 'Somebody here sends unsealed, and is not shown: this page has a room key.' : '';
