@@ -16,6 +16,15 @@ WEB = Path(__file__).parents[2] / "web"
 def test_the_client_in_typescript_reads_and_writes_the_vectors() -> None:
     # The integration tests, which start Python, are left to `make page-test`.
     runner = WEB / "node_modules" / "vitest" / "vitest.mjs"
-    command = ["node", runner, "run", "--root", WEB / "client", "wire.test", "encoder.test", "pure.test"]
+    command: list[str | Path] = [
+        "node",
+        runner,
+        "run",
+        "--root",
+        WEB / "client",
+        "wire.test",
+        "encoder.test",
+        "pure.test",
+    ]
     done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
