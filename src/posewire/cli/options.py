@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import sys
 import urllib.parse
@@ -110,6 +111,8 @@ async def session_of(access: Access, role: str, console: Console) -> AsyncIterat
             console.print(f"Waiting for {url} …", markup=False, style="dim")
             said = True
         await asyncio.sleep(0.3)
+    # What is there now stays to the end; looking through it for garbage would hold up a few frames.
+    gc.freeze()
     try:
         yield session
     except BaseException:

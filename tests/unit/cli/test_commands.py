@@ -118,7 +118,9 @@ def test_send_and_watch_meet_in_a_room(url: str) -> None:
     out, err = send.communicate(timeout=30)
     assert send.returncode == 0, err
     sent = msgspec.json.decode(out)
-    assert (sent["sent"], sent["drops"], sent["room"]) == (65, {}, "studio")
+    # All of the recording; on a machine that is busy a newer frame may have come before one had left.
+    assert sent["drops"].keys() <= {"replaced"}
+    assert (sent["sent"] + sent["drops"].get("replaced", 0), sent["room"]) == (65, "studio")
     # Ctrl-C: the figures are printed, the exit code is that of an interruption, and there is no traceback.
     watch.send_signal(signal.SIGINT)
     out, err = watch.communicate(timeout=20)
