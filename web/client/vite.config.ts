@@ -6,6 +6,7 @@ const path = (relative: string): string => fileURLToPath(new URL(relative, impor
 
 export default defineConfig({
   root: path('.'),
+  logLevel: 'warn',
   build: {
     outDir: path('dist'),
     target: 'es2022',

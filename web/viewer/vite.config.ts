@@ -6,6 +6,7 @@ const path = (relative: string): string => fileURLToPath(new URL(relative, impor
 export default defineConfig({
   root: path('.'),
   base: './',
+  logLevel: 'warn',
   resolve: { alias: { '@posewire/client': path('../client/src/index.ts') } },
   build: {
     // Where the Python package has it.
@@ -15,6 +16,7 @@ export default defineConfig({
     // Without the helper for old browsers, and with every file as a file: the page's policy knows no data: and no inline.
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 800,
     rolldownOptions: {
       input: { index: path('index.html'), 'audio-worklet': path('../client/src/audio-worklet.ts') },
       output: {
