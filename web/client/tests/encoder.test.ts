@@ -73,6 +73,21 @@ describe('the kinds of frames', () => {
     });
     expect(kinds).toEqual(['key', 'leaf', 'leaf', 'key', 'leaf']);
   });
+  test('visibilities that come and go, joints that stay', () => {
+    const [encoder, decoder] = [new V3Encoder(), new V3Decoder()];
+    for (let seq = 0; seq < 9; seq++) {
+      const source: Pose = { skeleton: 'points', pose: Float32Array.of(NaN, NaN, NaN, 1, 0, 1, 0, seq % 2 ? NaN : 1), face: null, hands: null };
+      const frame = encoder.encode(seq, source, 33 * seq);
+      expect([...(decoder.decode({ ...frame, seq }, frame.body).pose ?? [])]).toEqual([...(source.pose ?? [])]);
+    }
+  });
+  test('a reference that is not the newest', () => {
+    const frames = encode(9);
+    const decoder = new V3Decoder();
+    for (const seq of [0, 4, 8]) decoder.decode({ ...frames[seq], seq }, frames[seq].body);
+    expect(decoder.decode({ ...frames[1], seq: 1 }, frames[1].body).pose?.[0]).toBeCloseTo(0.01, 2);
+    expect(decoder.decode({ ...frames[5], seq: 5 }, frames[5].body).pose?.[0]).toBeCloseTo(0.05, 2);
+  });
   test('leaves can be dropped, anchors not', () => {
     const frames = encode(12);
     const decoder = new V3Decoder();

@@ -140,6 +140,9 @@ describe('messages', () => {
       const message = wrapFrame(packet);
       expect(Buffer.from(unwrapFrame(message) ?? []).equals(packet)).toBe(true);
       expect(unwrapFrame(message.subarray(0, message.length - 1))).toBeNull();
+      const longer = wrapFrame(new Uint8Array(size + 1)); // says one less than there is
+      longer.set(message.subarray(0, 25));
+      expect(unwrapFrame(longer)).toBeNull();
       const slow = (new Msgpack() as any).encode({ type: 2, data: ['frame', Buffer.from(packet)], nsp: '/' })[0];
       expect(Buffer.from(message).equals(slow)).toBe(true);
     }
@@ -252,6 +255,10 @@ test('journalled messages are confirmed before sixteen are not', () => {
   for (let i = 0; i < 16; i++) resumption.count(10);
   expect(told[1]).toEqual(['confirm', { received: 36 }]);
   expect(resumption.hello(3)).toEqual({ resume: 'token', received: 36, member: 3 });
+  for (let i = 0; i < 40; i++) resumption.count(10);
+  expect(told.length).toBe(2); // it would say that the next token has come
+  resumption.welcomed('another', false);
+  expect(told[2]).toEqual(['confirm', { received: 0 }]);
 });
 
 test('loudness, and one channel at the rate of the page', () => {

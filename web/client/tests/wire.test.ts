@@ -32,6 +32,18 @@ describe('headers', () => {
   });
 });
 
+test.each([
+  ['a key with a ref', { ref: 1 }], ['a leaf without', { version: 3, frameType: 'leaf' }], ['a leaf of version 2', { frameType: 'leaf', ref: 1 }],
+  ['sound of version 3', { version: 3, kind: 'audio' }], ['an event of version 1', { version: 1, kind: 'event', stream: 0 }],
+  ['a pose on stream 0', { stream: 0 }], ['an event on stream 1', { kind: 'event' }],
+] as [string, Partial<Header>][])('refused: %s', (_, fields) => {
+  const good: Header = {
+    version: 2, kind: 'pose', delivery: 'latest', frameType: 'key', seal: 'none', stream: 1, member: 1, seq: 0, ref: 0, capturedUs: 1n,
+  };
+  expect(unpackHeader(packHeader(good))).toEqual(good);
+  expect(() => unpackHeader(packHeader({ ...good, ...fields }))).toThrow(ProtocolError);
+});
+
 test('version 1', async () => {
   const { key, bodies } = load('v1');
   for (const { body, pose } of bodies) {
@@ -84,6 +96,9 @@ describe('version 2', () => {
     ]) {
       expect(await rejection(() => decodePoseV2(hex(body)))).toBeInstanceOf(ProtocolError);
     }
+    expect((await rejection(() => decodePoseV2(hex('01' + toHex(bomb))))).message).toMatch(/more than/);
+    const good = '0094c4100000003f0000803e000080bf0000803fc0c0a6706f696e7473';
+    expect((await rejection(() => decodePoseV2(hex(good + '00')))).message).toMatch(/behind/);
     expect(() => encodeEventV2('frame', null)).toThrow(ProtocolError);
     expect(() => encodeEventV2('x', new Uint8Array(65_536))).toThrow(ProtocolError);
   });
