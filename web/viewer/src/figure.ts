@@ -1,7 +1,7 @@
 /** One person in 3D: bones, joints, the lines of the face. Nothing is made anew from frame to frame. */
 import {
-  BufferAttribute, BufferGeometry, CircleGeometry, Color, CylinderGeometry, DynamicDrawUsage, Group, IcosahedronGeometry, InstancedMesh,
-  LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshBasicMaterial, MeshLambertMaterial, Points, PointsMaterial, Quaternion, Vector3,
+  BufferAttribute, BufferGeometry, CircleGeometry, Color, CylinderGeometry, DynamicDrawUsage, Group, InstancedMesh,
+  LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshBasicMaterial, MeshLambertMaterial, Points, PointsMaterial, Quaternion, SphereGeometry, Vector3,
 } from 'three';
 import type { Pose } from '@posewire/client';
 import { Framing } from './framing';
@@ -19,8 +19,8 @@ const FINE = 0.45;
 const DEPTH = 0.55;
 
 const UP = new Vector3(0, 1, 0);
-const BONE_SHAPE = new CylinderGeometry(1, 1, 1, 10, 1, true);
-const JOINT_SHAPE = new IcosahedronGeometry(1, 2);
+const BONE_SHAPE = new CylinderGeometry(1, 1, 1, 7, 1, true);
+const JOINT_SHAPE = new SphereGeometry(1, 8, 6);
 const FLOOR_SHAPE = new CircleGeometry(0.36, 40).rotateX(-Math.PI / 2);
 
 /** Colours of a person: it and its left and right side. */
