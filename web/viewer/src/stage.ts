@@ -5,8 +5,8 @@ import type { Figure } from './figure';
 const FIELD = 24;
 const MOST_PITCH = 1.35;
 const ZOOMS: readonly [number, number] = [0.45, 3];
-/** Pixels for one of the page's: finer ones cost more than they show, coarser ones are seen. */
-const RATIOS: readonly [number, number] = [0.6, 2];
+/** Pixels for one of the page's: finer ones cost more than they show, and coarser ones are seen and save nothing. */
+const RATIOS: readonly [number, number] = [1, 2];
 /** Pictures a second below which they become coarser, and above which finer; and how many are looked at. */
 const SLOW = 40;
 const QUICK = 57;
