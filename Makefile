@@ -15,7 +15,11 @@ PAGE   := src/posewire/web/index.html
 NODE   := web/node_modules/.package-lock.json
 WEB    := $(wildcard web/*.json web/client/*.json web/client/src/* web/viewer/*.* web/viewer/src/* web/viewer/public/*)
 
-.PHONY: page page-test demo test check format bench clean
+# MediaPipe's last release with models in it is for these; it needs numpy 1, so it has an environment of its own.
+MEDIAPIPE_PYTHON ?= $(shell for python in $(PYTHON) python3.12 python3.11; do $$python -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$python && break; done)
+MEDIAPIPE_VENV   := .venv-mediapipe
+
+.PHONY: page page-test demo test test-mediapipe check format bench clean
 
 demo: $(STAMP)
 	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page || echo "Going on without the page."; fi
@@ -23,6 +27,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	@$(BIN)/python -m pytest -n $(WORKERS) $(if $(COVERAGE),--cov --cov-report=term:skip-covered) $(ARGS)
+
+test-mediapipe: $(MEDIAPIPE_VENV)/.installed
+	@$(MEDIAPIPE_VENV)/bin/python -m pytest -q tests/unit/sources tests/examples $(ARGS)
 
 check: $(STAMP) $(BENCH)
 	@$(BIN)/ruff format --check .
@@ -67,5 +74,12 @@ $(NODE): web/package-lock.json
 	@cd web && npm ci --silent --no-audit --no-fund
 	@touch $@
 
+$(MEDIAPIPE_VENV)/.installed: pyproject.toml
+	@test -n "$(MEDIAPIPE_PYTHON)" || { echo "MediaPipe needs Python 3.11 or 3.12: make MEDIAPIPE_PYTHON=/path/to/it …"; exit 1; }
+	@echo "Setting up $(MEDIAPIPE_VENV) (once) …"
+	@test -x $(MEDIAPIPE_VENV)/bin/python || $(MEDIAPIPE_PYTHON) -m venv $(MEDIAPIPE_VENV)
+	@$(MEDIAPIPE_VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[cli,speed,test,mediapipe]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) src/posewire/web web/node_modules web/*/node_modules .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(MEDIAPIPE_VENV) src/posewire/web web/node_modules web/*/node_modules web/*/dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

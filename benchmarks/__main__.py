@@ -8,7 +8,25 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Final
 
-from benchmarks import capacity, chaos, codec, crowd, fanout, latency, pressure, resume, soak, targets
+from benchmarks import (
+    audio,
+    capacity,
+    chaos,
+    clock_sync,
+    codec,
+    crowd,
+    failover,
+    fanout,
+    lanes,
+    latency,
+    monitor,
+    playout,
+    pressure,
+    resume,
+    soak,
+    targets,
+    video,
+)
 
 BENCHMARKS: Final[dict[str, ModuleType]] = {
     "latency": latency,
@@ -19,8 +37,15 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "targets": targets,
     "codec": codec,
     "chaos": chaos,
+    "audio": audio,
     "resume": resume,
+    "failover": failover,
+    "lanes": lanes,
     "crowd": crowd,
+    "clock": clock_sync,
+    "playout": playout,
+    "monitor": monitor,
+    "video": video,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""
 

@@ -22,6 +22,7 @@ from posewire.protocol import (
     FrameType,
     Header,
     Kind,
+    OpusPacket,
     PoseData,
     PoseDecoder,
     PoseEncoder,
@@ -115,6 +116,8 @@ def v2() -> dict[str, Any]:
     points = PoseData(np.array([(0.5, 0.25, -1, 1)], dtype=np.float32), skeleton="points")
     sound = to_audio_chunk(np.arange(-40, 40, dtype=np.int16), sample_rate=16_000, channels=2)
     floats = to_audio_chunk(np.linspace(-1, 1, 9, dtype=np.float32), sample_rate=48_000, channels=1)
+    silence = bytes.fromhex("f8fffe")  # 20 ms of Opus, one channel
+    opus = [OpusPacket(silence, 1, 7), OpusPacket(bytes.fromhex("fcfffe"), 2, 2**32 - 1, silence)]
     event = {"name": "wave", "times": [1, 2.5, None, True], "raw": b"\x00\xff"}
     return {
         "poses": [
@@ -130,6 +133,16 @@ def v2() -> dict[str, Any]:
                 "samples": chunk.samples.tolist(),
             }
             for chunk in (sound, floats)
+        ],
+        "opus": [
+            {
+                "body": body_v2.encode_opus(packet).hex(),
+                "channels": packet.channels,
+                "packet": packet.data.hex(),
+                "number": packet.number,
+                "previous": packet.previous.hex(),
+            }
+            for packet in opus
         ],
         "events": [
             {

@@ -95,7 +95,8 @@ class Member:
         self._sign_of_life = 0.0
         self._last_sign = 0.0
         self._generation = 0
-        self._newest_pose: dict[tuple[int, str], int] = {}
+        self._newest_pose: dict[tuple[int, str], tuple[int, int]] = {}
+        """Number of the newest pose of a stream, and in which stay in a room it came."""
         self.session = self._new_session(room)
         self._task: asyncio.Task[None] | None = None
 
@@ -328,8 +329,10 @@ class Member:
             self._history.wrong.append(f"wrong pose: {what}: not what was sent")
         if self._history.indices.get(sender, "").partition(".")[0] != frame.user_id:
             self._history.wrong.append(f"wrong pose: {what}: another member's")
-        newest = self._newest_pose.get((sender, frame.stream), -1)
-        if number <= newest:
+        entered = self.session.socket.epoch
+        newest, then = self._newest_pose.get((sender, frame.stream), (-1, entered))
+        # Whoever enters a room is shown the newest pose of everyone, seen in an earlier stay or not.
+        if number < newest or (number == newest and entered == then):
             kind = "repeated" if number == newest else "stale"
             self._history.wrong.append(f"{kind} pose: {what}: {newest} had come before it")
-        self._newest_pose[sender, frame.stream] = max(number, newest)
+        self._newest_pose[sender, frame.stream] = max(number, newest), entered

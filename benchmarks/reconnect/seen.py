@@ -22,10 +22,12 @@ class Seen:
 
     Args:
         others: Other members of its room.
+        elsewhere: It comes back at another server; what it hears before it is there is from the old one.
     """
 
-    def __init__(self, others: int) -> None:
+    def __init__(self, others: int, *, elsewhere: bool = False) -> None:
         self._others = others
+        self._elsewhere = elsewhere
         self._armed = False
         self._heard: set[str] = set()
         self._times = {"connected_ns": 0, "room_ns": 0, "first_ns": 0, "all_ns": 0}
@@ -45,7 +47,7 @@ class Seen:
 
     def heard(self, user: str) -> None:
         """Note a pose of a member."""
-        if not self._armed or user in self._heard:
+        if not self._armed or user in self._heard or (self._elsewhere and not self._times["connected_ns"]):
             return
         self._heard.add(user)
         self.note("first_ns")

@@ -57,16 +57,27 @@ from posewire.errors import (
     SynchronizationError,
 )
 from posewire.flow import QueueItem, SendOutcome
-from posewire.monitor import PerformanceMetrics, PerformanceMonitor
-from posewire.protocol import AudioChunk, PoseData, PoseProtocol
+from posewire.monitor import (
+    Alert,
+    AlertManager,
+    PerformanceMetrics,
+    PerformanceMonitor,
+    PerformanceReport,
+    Recommendation,
+    load_performance_data,
+    report_markdown,
+    report_page,
+    save_performance_data,
+)
+from posewire.protocol import AudioChunk, MediaData, MediaProtocol, PoseData, PoseProtocol
 from posewire.protocol.room_view import RoomMember, RoomStatus
-from posewire.receiver import Frame, Subscription
+from posewire.receiver import Frame, OneEuro, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
-from posewire.sender import MediaSender, PoseSender, UnifiedSender
+from posewire.sender import MediaSender, PoseSender, SendSettings, UnifiedSender
 from posewire.server import Server, serve
 from posewire.session import Session, connect, get_performance_metrics, join_room, send_pose_data
-from posewire.sockets import ConnectionStatus, Event, SocketManager
+from posewire.sockets import ConnectionStatus, EndpointUsage, Event, PoolStatus, SocketManager
 from posewire.version import __version__
 
 __all__ = [
@@ -85,9 +96,12 @@ __all__ = [
     "Event",
     "SendOutcome",
     "Subscription",
+    "OneEuro",
     # the parts of a session
     "SocketManager",
     "ConnectionStatus",
+    "EndpointUsage",
+    "PoolStatus",
     "RoomManager",
     "RoomMember",
     "RoomStatus",
@@ -95,9 +109,20 @@ __all__ = [
     "QueueItem",
     "PoseSender",
     "MediaSender",
+    "MediaData",
+    "MediaProtocol",
+    "SendSettings",
     "PoseProtocol",
     "PerformanceMonitor",
     "PerformanceMetrics",
+    "AlertManager",
+    "Alert",
+    "PerformanceReport",
+    "Recommendation",
+    "report_markdown",
+    "report_page",
+    "save_performance_data",
+    "load_performance_data",
     "ErrorRecoveryChain",
     # settings
     "Config",

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 
 import posewire
-from posewire.cli.options import motion_of
+from posewire.cli.options import source_of
 from posewire.server.web_page import WebPage
-from posewire.sources import play
 
 async_api = pytest.importorskip("playwright.async_api", reason="needs Playwright: scripts/install_browser.sh")
 CHROMIUM = os.environ.get("POSEWIRE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -105,8 +104,8 @@ async def people(server: posewire.Server, *names: str, key: str | None = None) -
     async def perform(name: str) -> None:
         token = server.issue_token(name)
         async with posewire.connect(server.url, token=token, room=ROOM, room_key=key, config=CONFIG) as session:
-            async for pose in play(motion_of(name)):
-                await session.send_pose(pose)
+            async for frame in source_of(name):
+                await session.send_pose(frame.pose)
 
     tasks = [asyncio.create_task(perform(name), name=name) for name in names]
     try:

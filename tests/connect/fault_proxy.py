@@ -22,6 +22,8 @@ class FaultProxy:
         self._answering.set()
         self.refusing = False
         self.accepted = 0
+        self.gates: list[asyncio.Event] = []
+        """Of each connection that was forwarded, in their order: cleared, nothing comes through it, without a word."""
 
     @property
     def url(self) -> str:
@@ -36,6 +38,8 @@ class FaultProxy:
         assert self._server is not None
         self.thaw()
         self.unmute()
+        for gate in self.gates:
+            gate.set()
         self._server.close()
         self.cut()
         await self._server.wait_closed()
@@ -73,10 +77,13 @@ class FaultProxy:
             return
         ends = {writer, there_writer}
         self._writers |= ends
+        self.gates.append(gate := asyncio.Event())
+        gate.set()
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._pump(reader, there_writer, self._flowing), name="proxy.up")
-                group.create_task(self._pump(there_reader, writer, self._flowing, self._answering), name="proxy.down")
+                group.create_task(self._pump(reader, there_writer, self._flowing, gate), name="proxy.up")
+                down = self._pump(there_reader, writer, self._flowing, self._answering, gate)
+                group.create_task(down, name="proxy.down")
         finally:
             self._writers -= ends
 

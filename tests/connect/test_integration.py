@@ -98,7 +98,7 @@ async def test_every_form_of_a_pose(member: Member) -> None:
         assert frame.pose.hand_landmarks is not None
         assert np.isnan(frame.pose.hand_landmarks[0]).all(), "the hand that was not found"
         assert (frame.pose.hand_landmarks[1] == marks[:21]).all()
-        assert await alice.pose.send_pose_data(generate_test_pose(seed=1), "studio")
+        assert await alice.pose.send_pose_data(generate_test_pose(seed=1), room_id="studio")
         assert await alice.media.send_pose_frame(marks, hands_results=tracker_result(marks))
 
 
@@ -161,7 +161,7 @@ async def test_streams_and_members_are_told_apart(member: Member) -> None:
 async def test_times_are_on_the_receivers_clock(server: posewire.Server, member: Member) -> None:
     """A sender whose clock is an hour off: its frames are as old as they are."""
     async with member("alice") as alice, member("bob") as bob:
-        alice.socket.clock.offset += 3600.0
+        alice.socket.clock.correct(0.0, 3600.0, 0.0, 0.0, step=True)
         frames = bob.frames()
         import time
 

@@ -324,10 +324,11 @@ async def test_v1_that_is_old_is_refused(sealing: Sealing) -> None:
         with pytest.raises(posewire.InvalidDataError, match="signed within 1 s of capture"):
             await alice.send_pose(landmarks(), timestamp=clock.now() - 2)
         # The server's clock is what is signed, not the sender's own.
-        alice.socket.clock.offset -= 2
+        server = alice.socket.clock
+        server.correct(0.0, server.offset - 2, 0.0, 0.0, step=True)
         await alice.send_pose(landmarks())
         await eventually(lambda: bob.receiver.drops == {"stale": 1})
-        alice.socket.clock.offset += 2
+        server.correct(0.0, server.offset + 2, 0.0, 0.0, step=True)
         await alice.send_pose(landmarks(1))
         assert (points(await next_frame(frames)) == landmarks(1)).all()
 

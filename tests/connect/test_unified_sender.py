@@ -293,6 +293,7 @@ async def test_a_stream_that_was_opened_in_another_room_is_opened_anew(member: M
             return 77
 
         alice.rooms.open_stream = overtaken  # type: ignore[method-assign]
+        alice.pose.set_send_config(retry_count=0)
         await alice.send_pose(landmarks(0))
         await alice.sender.flush()
         assert alice.sender.status().drops == {"disconnected": 1}

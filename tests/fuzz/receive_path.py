@@ -179,7 +179,7 @@ def _corpus() -> tuple[list[list[tuple[Header, bytes]]], list[tuple[int, Kind, b
         packets = [bytes.fromhex(frame["packet"]) for frame in stream["frames"]]
         streams.append([(unpack_header(packet), packet[HEADER_BYTES:]) for packet in packets])
     others: list[tuple[int, Kind, bytes]] = [(1, Kind.POSE, body["body"].encode()) for body in load("v1")["bodies"]]
-    for kind, name in ((Kind.POSE, "poses"), (Kind.AUDIO, "audio"), (Kind.EVENT, "events")):
+    for kind, name in ((Kind.POSE, "poses"), (Kind.AUDIO, "audio"), (Kind.AUDIO, "opus"), (Kind.EVENT, "events")):
         others += [(2, kind, bytes.fromhex(body["body"])) for body in load("v2")[name]]
     return streams, others
 

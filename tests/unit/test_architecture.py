@@ -36,6 +36,7 @@ CLASS_FILES = {
     "RoomState": "rooms/room_state.py",
     "PoseProtocol": "protocol/pose_protocol.py",
     "PerformanceMonitor": "monitor/performance_monitor.py",
+    "AlertManager": "monitor/alert_manager.py",
     "ErrorRecoveryChain": "recovery/error_recovery_chain.py",
     "PosewireError": "errors.py",
 }
@@ -152,5 +153,8 @@ FORBIDDEN = {
 def test_nothing_forbidden(path: Path) -> None:
     if unit_of(path) == "cli":
         return
+    text = path.read_text()
     for pattern, what in FORBIDDEN.items():
-        assert not re.search(pattern, path.read_text()), f"{what} in {path}"
+        # A source may have a thread where the library blocks, and says why.
+        excused = what == "threads" and unit_of(path) == "sources" and "# threads:" in text
+        assert excused or not re.search(pattern, text), f"{what} in {path}"

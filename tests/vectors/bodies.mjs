@@ -110,6 +110,16 @@ export function decodeV2Audio(body) {
   return { sampleRate, channels, dtype: 'int16', samples };
 }
 
+/** @param {Uint8Array} body @returns {{channels: number, packet: Uint8Array, number: number, previous: Uint8Array}} */
+export function decodeV2Opus(body) {
+  const [sampleRate, channels, format, packet, number, previous] = readArray(body, 6, false);
+  check(sampleRate === 48_000 && format === 'opus' && (channels === 1 || channels === 2), 'not Opus');
+  check(packet instanceof Uint8Array && packet.length >= 1 && packet.length <= 4000, 'no packet');
+  check(Number.isInteger(number) && number >= 0 && number <= 0xffff_ffff, 'not a number of a packet');
+  check(previous instanceof Uint8Array && previous.length <= 4000, 'no copy');
+  return { channels, packet, number, previous };
+}
+
 const RESERVED = ['connect', 'disconnect', 'reconnect', 'bye', 'room', 'keyframe'];
 
 /** @param {Uint8Array} body @returns {{name: string, data: unknown}} */

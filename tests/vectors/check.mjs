@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { MissingReference, ProtocolError, floatsOf } from './common.mjs';
 import { HEADER_SIZE, keyId, openSealed, packHeader, roomKeyOf, sealPacket, unpackHeader } from './packet.mjs';
-import { decodeV1, decodeV2Audio, decodeV2Event, decodeV2Pose } from './bodies.mjs';
+import { decodeV1, decodeV2Audio, decodeV2Event, decodeV2Opus, decodeV2Pose } from './bodies.mjs';
 import { V3Decoder } from './v3.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
@@ -69,15 +69,19 @@ function checkV1() {
 }
 
 function checkV2() {
-  const { poses, audio, events } = load('v2.json');
+  const { poses, audio, opus, events } = load('v2.json');
   const plain = (_, value) => (value?.type === 'Buffer' ? { bytes: toHex(value.data) } : value); // as README.md writes bytes
   for (const { body, pose } of poses) samePose(decodeV2Pose(hex(body)), pose, 'v2 pose');
   for (const { body, samples, ...expected } of audio) {
     const { sampleRate, channels, dtype, samples: found } = decodeV2Audio(hex(body));
     same([{ sample_rate: sampleRate, channels, dtype }, [...found]], [expected, samples.flat()], 'v2 audio');
   }
+  for (const { body, ...expected } of opus) {
+    const { channels, packet, number, previous } = decodeV2Opus(hex(body));
+    same({ channels, packet: toHex(packet), number, previous: toHex(previous) }, expected, 'v2 opus');
+  }
   for (const { body, ...event } of events) same(JSON.parse(JSON.stringify(decodeV2Event(hex(body))), plain), event, 'v2 event');
-  return `${poses.length} poses, ${audio.length} sounds, ${events.length} events read`;
+  return `${poses.length} poses, ${audio.length + opus.length} sounds, ${events.length} events read`;
 }
 
 function checkSealed() {

@@ -9,6 +9,7 @@ import click
 
 from posewire.cli.bench import bench
 from posewire.cli.demo import demo
+from posewire.cli.report import report
 from posewire.cli.revoke import revoke
 from posewire.cli.send import send
 from posewire.cli.serve import serve
@@ -28,7 +29,7 @@ def cli() -> None:
     """Human motion and voice between people, in real time."""
 
 
-for command in (demo, serve, send, watch, token, user, revoke, bench):
+for command in (demo, serve, send, watch, token, user, revoke, bench, report):
     cli.add_command(command)
 
 

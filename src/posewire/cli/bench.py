@@ -16,10 +16,9 @@ from posewire.cli.options import json_option
 from posewire.cli.running import run
 from posewire.config import Config, ConnectionConfig
 from posewire.monitor import percentiles
-from posewire.protocol import PoseData
 from posewire.server import serve
 from posewire.session import Session, connect
-from posewire.sources import SyntheticMotion, play
+from posewire.sources import Playback, SyntheticMotion
 from posewire.version import __version__
 
 ROOM = "bench"
@@ -51,8 +50,8 @@ async def _bench(seconds: float, subscribers: int, fps: float, as_json: bool) ->
         sender = await stack.enter_async_context(connect(server.url, token=token, room=ROOM, config=config))
         started = clock.monotonic()
         offered = 0
-        async for pose in play(SyntheticMotion(fps), fps=fps, seconds=seconds):
-            await sender.send_pose(_stamped(pose))
+        async for frame in Playback(SyntheticMotion(fps), fps=fps, seconds=seconds):
+            await sender.send_pose(frame.pose, timestamp=clock.now())
             offered += 1
         await sender.sender.flush()
         elapsed = clock.monotonic() - started
@@ -78,10 +77,6 @@ async def _collect(session: Session, ages: list[float]) -> None:
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
-
-
-def _stamped(pose: PoseData) -> PoseData:
-    return PoseData(pose.pose_landmarks, timestamp=clock.now())
 
 
 def _report(as_json: bool, **figures: Any) -> None:

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator
 import click
 from rich.console import Console
 
-from posewire.cli.options import json_option, motion_of
+from posewire.cli.options import json_option, source_of
 from posewire.cli.running import run
 from posewire.cli.watch import show
 from posewire.config import Config
 from posewire.server import Server, serve
 from posewire.server.web_page import HOW_TO_GET_IT
 from posewire.session import connect
-from posewire.sources import SAMPLES, Motion, play
+from posewire.sources import SAMPLES, Source
 
 ROOM = "studio"
 
@@ -46,8 +46,7 @@ async def _demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None
         group = await stack.enter_async_context(_performers())
         for name in samples:
             token = server.issue_token(name, room_id=ROOM)
-            motion = motion_of(name)
-            group.create_task(_perform(server.url, token, motion, config), name=f"posewire.demo.{name}")
+            group.create_task(_perform(server.url, token, source_of(name), config), name=f"posewire.demo.{name}")
         token = server.issue_token("watcher", room_id=ROOM, publish=False)
         session = await stack.enter_async_context(connect(server.url, token=token, room=ROOM, config=config))
         await show(session, "posewire demo", seconds=seconds, as_json=as_json)
@@ -60,10 +59,10 @@ def _page(server: Server, seconds: float) -> str:
     return f"In a browser, for {seconds:g} s (--seconds N): {server.link(ROOM, token)}"
 
 
-async def _perform(url: str, token: str, motion: Motion, config: Config) -> None:
+async def _perform(url: str, token: str, source: Source, config: Config) -> None:
     async with connect(url, token=token, room=ROOM, config=config) as session:
-        async for pose in play(motion):
-            await session.send_pose(pose)
+        async for frame in source:
+            await session.send_pose(frame.pose)
 
 
 @contextlib.asynccontextmanager

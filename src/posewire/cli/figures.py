@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from posewire.monitor import StreamFigures
+from posewire.monitor import StreamFigures, percentiles
 from posewire.session import Session
+from posewire.sources import Source
 
 
 def stream_figures(figures: StreamFigures, dropped: int = 0) -> dict[str, Any]:
@@ -55,6 +57,15 @@ def sender_figures(session: Session) -> dict[str, Any]:
         "fps": round(session.monitor.metrics().fps, 1),
         "drops": status.drops,
     }
+
+
+def source_figures(source: Source, tracking: Iterable[float]) -> dict[str, Any]:
+    """Return what a source did as plain data; ``tracking``: seconds that frames took, of a source that looks."""
+    figures: dict[str, Any] = {"skipped": source.skipped}
+    if any(times := list(tracking)):
+        p50, p95, _ = percentiles(times)
+        figures["tracking_ms"] = {"p50": round(p50 * 1e3, 1), "p95": round(p95 * 1e3, 1)}
+    return figures
 
 
 def stream_lines(figures: StreamFigures) -> tuple[str, str]:

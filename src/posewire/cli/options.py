@@ -20,19 +20,19 @@ from posewire import clock
 from posewire.addresses import is_loopback
 from posewire.cli.local_state import default_user, local_token
 from posewire.config import Config, load_config
-from posewire.errors import AuthError, ConfigurationError, ConnectionError
+from posewire.errors import AuthError, ConfigurationError, ConnectionError, DataValidationError
 from posewire.protocol.room_key import MIN_PASSPHRASE_CHARS
 from posewire.recording import load_recording
 from posewire.session import Session, connect
-from posewire.sources import SAMPLES, Motion, SyntheticMotion, sample_path
+from posewire.sources import SAMPLES, CameraSource, Playback, Source, SyntheticMotion, VideoSource, sample_path
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
-SOURCE_HELP = f"a sample ({', '.join(SAMPLES)}), an .npz file, or 'synthetic'"
+CAMERA = "camera"
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
-    """How to get in."""
+    """How to get in, and where to write what came of it."""
 
     url: str | None
     room: str
@@ -42,11 +42,13 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     room_key_file: str | None
     ca_file: str | None
     wait: float
+    report: str | None = None
 
 
 def access_options(command: _F) -> _F:
     """Add the options of `Access` to a command, which gets them as keyword arguments."""
     for option in (
+        click.option("--report", metavar="RUN.json", help="Write the figures at the end, for 'posewire report'."),
         click.option("--wait", default=30.0, show_default=True, help="Seconds to wait for the server to be there."),
         click.option(
             "--room-key-file",
@@ -74,16 +76,50 @@ def settings() -> Config:
     return load_config()
 
 
-def motion_of(source: str, fps: float | None = None) -> Motion:
-    """Return what a SOURCE argument names."""
-    if source == "synthetic":
-        return SyntheticMotion(fps or 30.0)
-    return load_recording(sample_path(source) if source in SAMPLES else source)
+def tracker_options(command: _F) -> _F:
+    """Add the options of a tracker: ``holistic`` and ``complexity``."""
+    for option in (
+        click.option("--complexity", type=click.IntRange(0, 2), default=1, help="Of the model, for a video or camera."),
+        click.option("--holistic", is_flag=True, help="Find face and hands too, in a video or before a camera."),
+    ):
+        command = option(command)
+    return command
+
+
+def source_of(
+    name: str,
+    *,
+    fps: float | None = None,
+    loop: bool = True,
+    seconds: float | None = None,
+    holistic: bool = False,
+    complexity: int = 1,
+) -> Source:
+    """Return what a SOURCE argument names. Reads files: not for the event loop.
+
+    Raises:
+        DataValidationError: It names nothing, or not what is in the file.
+    """
+    kind, colon, number = name.partition(":")
+    if kind == CAMERA and not Path(name).exists():
+        if colon and not (number.isascii() and number.isdecimal() and len(number) < 4):
+            raise DataValidationError("source", name, f"expected {CAMERA} or {CAMERA}:N, N from 0")
+        return CameraSource(int(number or 0), holistic=holistic, complexity=complexity, fps=fps, seconds=seconds)
+    if name == "synthetic":
+        return Playback(SyntheticMotion(fps or 30.0), fps=fps, loop=loop, seconds=seconds)
+    if name in SAMPLES or Path(name).suffix.lower() in (".npz", ".npy"):
+        recording = load_recording(sample_path(name) if name in SAMPLES else name)
+        return Playback(recording, fps=fps, loop=loop, seconds=seconds)
+    if not Path(name).is_file():
+        raise DataValidationError(
+            "source", name, f"no such file, and none of {', '.join(SAMPLES)}, synthetic, {CAMERA}"
+        )
+    return VideoSource(name, holistic=holistic, complexity=complexity, fps=fps, loop=loop, seconds=seconds)
 
 
 @contextlib.asynccontextmanager
 async def session_of(access: Access, role: str, console: Console) -> AsyncIterator[Session]:
-    """Enter a session, waiting for the server to be there as long as ``--wait`` allows."""
+    """Enter a session, waiting for the server to be there as long as ``--wait`` allows; ``--report`` at its end."""
     config = settings()
     if access.ca_file is not None:
         config = msgspec.structs.replace(config, socket=msgspec.structs.replace(config.socket, ca_file=access.ca_file))
@@ -114,7 +150,11 @@ async def session_of(access: Access, role: str, console: Console) -> AsyncIterat
     # What is there now stays to the end; looking through it for garbage would hold up a few frames.
     gc.freeze()
     try:
-        yield session
+        try:
+            yield session
+        finally:
+            if access.report is not None:
+                await session.save_performance_data(access.report)
     except BaseException:
         await session.__aexit__(*sys.exc_info())
         raise

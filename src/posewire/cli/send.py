@@ -1,9 +1,10 @@
-"""`posewire send`: a recording, as if a camera saw it."""
+"""`posewire send`: a camera, or a recording as if a camera saw it."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,13 +15,16 @@ from rich.live import Live
 from rich.text import Text
 
 from posewire import clock
-from posewire.cli.figures import sender_figures
-from posewire.cli.options import Access, access_options, json_option, motion_of, session_of
+from posewire.cli.figures import sender_figures, source_figures
+from posewire.cli.options import Access, access_options, json_option, session_of, source_of, tracker_options
 from posewire.cli.running import run
+from posewire.cli.sound import audio_option, sound_beside
 from posewire.session import Session
-from posewire.sources import Motion, play
+from posewire.sources import Source
+from posewire.sources.tracked_source import TrackedSource
 
 _LINE_SECONDS = 0.25
+_MOST_TIMES = 10_000
 
 
 @click.command(epilog="Example:  posewire send signing --room studio")
@@ -30,6 +34,8 @@ _LINE_SECONDS = 0.25
 @click.option("--fps", type=float, help="Play at this rate; default: as recorded.")
 @click.option("--once", is_flag=True, help="Stop at the end instead of beginning again.")
 @click.option("--seconds", type=float, help="Stop after this time.")
+@audio_option
+@tracker_options
 @json_option
 def send(
     source: str,
@@ -37,57 +43,56 @@ def send(
     fps: float | None,
     once: bool,
     seconds: float | None,
+    audio: str | None,
+    holistic: bool,
+    complexity: int,
     as_json: bool,
     **access: Any,
 ) -> None:
     """Send SOURCE to a room, each frame at its time.
 
     \b
-    SOURCE is a sample (jump, signing, squats), 'synthetic', or an .npz file of
-    landmarks [T, N, 4] with timestamps [T] or fps.
+    SOURCE is
+      jump, signing, squats  a sample
+      synthetic              somebody who walks on the spot
+      FILE.npz               landmarks [T, N, 4] with timestamps [T] or fps
+      VIDEO.mp4              a video, whatever OpenCV reads  (posewire[mediapipe])
+      camera, camera:N       a camera                        (posewire[mediapipe])
     """  # noqa: D301  # click reads the \b
-    run(_send(Access(**access), source, stream, fps, once=once, seconds=seconds, as_json=as_json))
+    playing = {"fps": fps, "loop": not once, "seconds": seconds, "holistic": holistic, "complexity": complexity}
+    run(_send(Access(**access), source, stream, playing, audio=audio, as_json=as_json))
 
 
 async def _send(
-    access: Access,
-    source: str,
-    stream: str,
-    fps: float | None,
-    *,
-    once: bool,
-    seconds: float | None,
-    as_json: bool,
+    access: Access, name: str, stream: str, playing: dict[str, Any], *, audio: str | None, as_json: bool
 ) -> None:
-    motion = await asyncio.to_thread(motion_of, source, fps)  # a large file must not hold up Ctrl-C
+    source = await asyncio.to_thread(source_of, name, **playing)  # a large file must not hold up Ctrl-C
     err = Console(stderr=True)
-    async with session_of(access, "send", err) as session:
+    tracking: deque[float] = deque(maxlen=_MOST_TIMES)
+    if isinstance(source, TrackedSource):
+        err.print(f"Opening {name}, loading the models …", markup=False, style="dim")
+    async with source, session_of(access, "send", err) as session:
         try:
+            sound = sound_beside(session, audio, loop=playing["loop"], seconds=playing["seconds"])
             with _progress(err, quiet=as_json or not err.is_terminal) as live:
-                await _play(session, motion, live, stream=stream, fps=fps, loop=not once, seconds=seconds)
+                async with sound:
+                    await _play(session, source, live, tracking, stream=stream)
             await session.sender.flush()
         finally:
             if as_json:
-                click.echo(msgspec.json.format(msgspec.json.encode(sender_figures(session))).decode())
+                figures = {**sender_figures(session), "source": source_figures(source, tracking)}
+                click.echo(msgspec.json.format(msgspec.json.encode(figures)).decode())
             else:
-                err.print(_line(session), markup=False, highlight=False)
+                err.print(_line(session, source), markup=False, highlight=False)
 
 
-async def _play(
-    session: Session,
-    motion: Motion,
-    live: Live | None,
-    *,
-    stream: str,
-    fps: float | None,
-    loop: bool,
-    seconds: float | None,
-) -> None:
+async def _play(session: Session, source: Source, live: Live | None, tracking: deque[float], *, stream: str) -> None:
     shown = 0.0
-    async for pose in play(motion, fps=fps, loop=loop, seconds=seconds):
-        await session.send_pose(pose, stream=stream)
+    async for frame in source:
+        await session.send_pose(frame.pose, stream=stream, timestamp=frame.timestamp)
+        tracking.append(frame.tracking)
         if live is not None and clock.monotonic() - shown > _LINE_SECONDS:
-            live.update(Text(_line(session), style="dim"), refresh=True)
+            live.update(Text(_line(session, source), style="dim"), refresh=True)
             shown = clock.monotonic()
 
 
@@ -100,11 +105,12 @@ def _progress(console: Console, *, quiet: bool) -> Iterator[Live | None]:
         yield live
 
 
-def _line(session: Session) -> str:
+def _line(session: Session, source: Source) -> str:
     figures = sender_figures(session)
+    skipped = f", {source.skipped} skipped" if source.skipped else ""
     drops = ", ".join(f"{count} {reason}" for reason, count in figures["drops"].items()) or "none"
     state = "" if session.socket.connected else "  (reconnecting)"
     return (
         f"{figures['user']} → {figures['room']}: {figures['sent']} frames sent, {figures['fps']} fps, "
-        f"{figures['bytes_per_frame']:.0f} B/frame, dropped: {drops}{state}"
+        f"{figures['bytes_per_frame']:.0f} B/frame, dropped: {drops}{skipped}{state}"
     )

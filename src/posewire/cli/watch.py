@@ -13,6 +13,7 @@ from posewire.cli.figures import refused_line, session_figures, stream_line
 from posewire.cli.live_view import LiveView
 from posewire.cli.options import Access, access_options, json_option, session_of
 from posewire.cli.running import run
+from posewire.cli.sound import record_option, recorded
 from posewire.session import Session
 
 _LINE_SECONDS = 1.0
@@ -21,18 +22,19 @@ _LINE_SECONDS = 1.0
 @click.command(epilog="Example:  posewire watch --room studio")
 @access_options
 @click.option("--seconds", type=float, help="Stop after this time; default: when Ctrl-C is pressed.")
+@record_option
 @json_option
-def watch(seconds: float | None, as_json: bool, **access: Any) -> None:
+def watch(seconds: float | None, record_audio: str | None, as_json: bool, **access: Any) -> None:
     """Show everyone in a room: skeletons as they move, and for each frames a second, age, bytes, losses.
 
     On a terminal a live picture; elsewhere a line a second; with --json the figures at the end.
     """
-    run(_watch(Access(**access), seconds, as_json))
+    run(_watch(Access(**access), seconds, record_audio, as_json))
 
 
-async def _watch(access: Access, seconds: float | None, as_json: bool) -> None:
+async def _watch(access: Access, seconds: float | None, record_audio: str | None, as_json: bool) -> None:
     err = Console(stderr=True)
-    async with session_of(access, "watch", err) as session:
+    async with session_of(access, "watch", err) as session, recorded(session, record_audio, err):
         await show(session, f"room {access.room}", seconds=seconds, as_json=as_json)
 
 

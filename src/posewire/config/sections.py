@@ -16,6 +16,7 @@ Milliseconds = Annotated[int, Meta(ge=1, le=3_600_000)]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 Port = Annotated[int, Meta(ge=0, le=65_535)]
 PrecisionBits = Annotated[int, Meta(ge=-8, le=20)]
+PoolSize = Annotated[int, Meta(ge=1, le=16)]
 NonEmpty = Annotated[str, Meta(min_length=1)]
 
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/\s@?#]+")
@@ -45,6 +46,16 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     """Milliseconds for one attempt to connect, the WebSocket and Socket.IO handshakes included."""
     request_timeout: Milliseconds = 5000
     """Milliseconds for the answer to one control request."""
+    endpoint_timeout: Milliseconds = 500
+    """Milliseconds that an endpoint may take to let us in while there is another to try; twice as long each round."""
+    min_pool_size: PoolSize = 1
+    """Connections of a session that are kept up (lanes): with two or more poses go on another than all else."""
+    max_pool_size: PoolSize = 1
+    """Connections a session may have, when they are backed up. At least ``min_pool_size`` counts."""
+    connection_timeout: Milliseconds = 60_000
+    """Milliseconds without an answered heartbeat until a connection of the pool is replaced."""
+    cleanup_interval: Milliseconds = 30_000
+    """Milliseconds between two looks for connections over ``min_pool_size`` that carried nothing: they are closed."""
     max_connections: Annotated[int, Meta(ge=1, le=100_000)] = 10
     """Connections of one user: this many in one process, and this many the server lets in."""
     ping_timeout: Seconds = 60
@@ -52,7 +63,14 @@ class ConnectionConfig(Section, frozen=True, kw_only=True):
     ping_interval: Seconds = 25
     """Server: seconds between pings."""
     clock_exchanges: Annotated[int, Meta(ge=1, le=100)] = 8
-    """Exchanges of clock sync; the one with the least round trip counts."""
+    """Exchanges of times in a row that clock sync begins with, before a new session sends anything."""
+    clock_interval: Annotated[int, Meta(ge=50, le=3_600_000)] = 4000
+    """Milliseconds between two exchanges for clock sync; less at the beginning and on a link that jitters."""
+
+    @property
+    def largest_pool(self) -> int:
+        """Connections that a session may have: ``max_pool_size``, at least ``min_pool_size``."""
+        return max(self.min_pool_size, self.max_pool_size)
 
 
 class SecurityConfig(Section, frozen=True, kw_only=True):
@@ -161,7 +179,7 @@ class SenderConfig(Section, frozen=True, kw_only=True):
 
 
 class MediaConfig(Section, frozen=True, kw_only=True):
-    """Section ``media``: what raw PCM handed to ``send_audio`` is."""
+    """Section ``media``: what raw PCM handed to ``send_audio`` is, and what becomes of it."""
 
     NAME: ClassVar[str] = "media"
 
@@ -169,6 +187,21 @@ class MediaConfig(Section, frozen=True, kw_only=True):
     """Samples a second and channel."""
     channels: Annotated[int, Meta(ge=1, le=8)] = 1
     """Interleaved channels of PCM given as bytes."""
+    codec: Literal["pcm", "opus"] = "pcm"
+    """How sound travels: as it is (pcm), or by Opus (one or two channels; needs the extra ``audio``)."""
+    bit_rate: Annotated[int, Meta(ge=6000, le=510_000)] = 32_000
+    """Opus: bits a second while the link takes everything."""
+    bit_rate_min: Annotated[int, Meta(ge=6000, le=510_000)] = 12_000
+    """Opus: bits a second when it does not, at worst."""
+    application: Literal["voice", "music"] = "voice"
+    """Opus: what it is tuned for."""
+    redundancy: Literal["auto", "always", "never"] = "auto"
+    """Opus: whether each packet carries the one before it too; auto does while receivers report loss."""
+
+    def check(self) -> None:
+        """The worst is not better than the best."""
+        if self.bit_rate_min > self.bit_rate:
+            raise ConfigurationError("media.bit_rate_min", self.bit_rate_min, f"expected at most {self.bit_rate}")
 
 
 class ReceiverConfig(Section, frozen=True, kw_only=True):
@@ -178,6 +211,12 @@ class ReceiverConfig(Section, frozen=True, kw_only=True):
 
     queue_size: Annotated[int, Meta(ge=1, le=100_000)] = 128
     """Frames one ``frames()`` loop may fall behind; then the oldest goes, counted."""
+    playout: Literal["latest", "smooth", "timecode"] = "latest"
+    """When ``frames()`` releases what came: at once, on an even schedule, or sound and poses together."""
+    playout_delay: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    """``smooth`` and ``timecode``: milliseconds after the least that the network takes; 0 follows the jitter."""
+    playout_delay_max: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    """Milliseconds: a delay that follows the jitter grows no further."""
 
 
 class MonitorConfig(Section, frozen=True, kw_only=True):
@@ -187,8 +226,18 @@ class MonitorConfig(Section, frozen=True, kw_only=True):
 
     window_size: Annotated[int, Meta(ge=2, le=100_000)] = 100
     """Frames that fps, latency and success rate are taken over."""
+    enabled: bool = True
+    """Whether a session watches itself from the beginning; false counts nothing until ``monitor.start()``."""
     sample_interval: Milliseconds = 1000
-    """Milliseconds between two looks at CPU and memory."""
+    """Milliseconds between two looks at CPU, memory and everything else that no frame should wait for."""
+    lag_interval: Milliseconds = 500
+    """Milliseconds between two looks at how late the event loop is."""
+    slow_callbacks: bool = True
+    """Whether callbacks are timed while the event loop comes late, to name what holds it up. Not on uvloop."""
+    alert_cooldown: Annotated[int, Meta(ge=0, le=86_400_000)] = 10_000
+    """Milliseconds until the same alert may be told again."""
+    thresholds: dict[str, float | None] = field(default_factory=dict)
+    """Of alerts, by name, where they are not the defaults: ``max_latency: 0.2``; null turns one off."""
 
 
 PerSecond = Annotated[float, Meta(ge=0.01, le=1e12)]

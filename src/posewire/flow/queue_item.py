@@ -20,9 +20,11 @@ class QueueItem:
         queued: When it was handed in, monotonic seconds.
         expires: When it is too old to send, monotonic seconds; None never.
         serial: Order of arrival, set by the queue.
+        attempts: How often it was handed in again after it could not be sent.
     """
 
     __slots__ = (
+        "attempts",
         "data",
         "delivery",
         "expires",
@@ -57,6 +59,7 @@ class QueueItem:
         self.expires = expires
         self.serial = 0
         self.waiting = False
+        self.attempts = 0
 
     def __lt__(self, other: QueueItem) -> bool:
         if self.priority != other.priority:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from collections import Counter
 from collections.abc import Callable
 
@@ -21,6 +22,7 @@ class SendQueue:
     When it is full, the frame of the lowest priority goes, of these the oldest; that may be the newcomer. Every frame
     that does not leave through `take` is counted in `drops` by reason: ``replaced``, ``queue_full``, ``expired``,
     ``cleared``; and told to ``on_drop``. Reliable frames are never dropped for another: a queue full of them refuses.
+    `clean_up_at` makes room for many at once, and earlier.
 
     Pure and not for threads; two heaps with lazy deletion, so every step is O(log n).
     """
@@ -30,6 +32,8 @@ class SendQueue:
             raise QueueManagementError("create", f"capacity {capacity}: expected at least 1")
         self.capacity = capacity
         self.drops: Counter[str] = Counter()
+        self._high = self._low = capacity
+        self._shares = (1.0, 1.0)
         self._on_drop = on_drop
         self._best: list[QueueItem] = []
         self._worst: list[tuple[int, float, int, QueueItem]] = []
@@ -57,8 +61,11 @@ class SendQueue:
         heapq.heappush(self._best, item)
         if item.delivery is not Delivery.RELIABLE:
             heapq.heappush(self._worst, (item.priority, item.timestamp, item.serial, item))
-        if self._size > self.capacity:
-            self._drop_lowest(item)
+        if self._size > self._high:
+            self.keep_best(self._low)
+            if self._size > self.capacity:
+                # Only reliable frames wait, and none of them may go for another.
+                self.drop(item, "queue_full")
         self._compact()
         return outcome if item.waiting else SendOutcome.DROPPED
 
@@ -74,6 +81,20 @@ class SendQueue:
                 self._count(item, "expired")
         return None
 
+    def best_of(self, now: float, fits: Callable[[QueueItem], bool]) -> QueueItem | None:
+        """Return the best of those that fit, and leave it; see `best`. Looks at all if the best does not fit."""
+        best = self.best(now)
+        if best is None or fits(best):
+            return best
+        return min(
+            (
+                item
+                for item in self._best
+                if item.waiting and (item.expires is None or item.expires >= now) and fits(item)
+            ),
+            default=None,
+        )
+
     def take(self, now: float) -> QueueItem | None:
         """Remove and return the best frame; see `best`."""
         item = self.best(now)
@@ -81,6 +102,49 @@ class SendQueue:
             heapq.heappop(self._best)
             self._remove(item)
         return item
+
+    def waiting(self) -> list[QueueItem]:
+        """Return what waits, the best first."""
+        return sorted(item for item in self._best if item.waiting)
+
+    def resize(self, capacity: int) -> None:
+        """Hold at most ``capacity`` from now on. What is too much goes as from a full queue, except reliable frames."""
+        if capacity < 1:
+            raise QueueManagementError("resize", f"capacity {capacity}: expected at least 1")
+        self.capacity = capacity
+        self.clean_up_at(*self._shares)
+        self.keep_best(capacity)
+
+    def clean_up_at(self, threshold: float, keep: float) -> None:
+        """When more than the share ``threshold`` of the capacity waits, keep the best share ``keep`` of it; 0..1."""
+        self._shares = (threshold, keep)
+        self._high = max(1, math.floor(threshold * self.capacity))
+        self._low = max(1, min(self._high, math.floor(keep * self.capacity)))
+
+    @property
+    def clean_up_shares(self) -> tuple[float, float]:
+        """What `clean_up_at` was told last."""
+        return self._shares
+
+    @property
+    def threshold(self) -> int:
+        """Frames that may wait before the lowest are cleaned out."""
+        return self._high
+
+    def keep_best(self, count: int) -> int:
+        """Drop the lowest until ``count`` wait; returns how many went. Reliable frames stay."""
+        dropped = 0
+        while self._size > count and self._worst:
+            item = heapq.heappop(self._worst)[-1]
+            if item.waiting:
+                self.drop(item, "queue_full")
+                dropped += 1
+        return dropped
+
+    def withdraw(self, item: QueueItem) -> None:
+        """Take a frame out, if it still waits, and count nothing: it leaves, or will be handed in again."""
+        if item.waiting:
+            self._remove(item)
 
     def drop(self, item: QueueItem, reason: str) -> None:
         """Drop a frame, if it still waits."""
@@ -98,15 +162,6 @@ class SendQueue:
         self._worst.clear()
         self._slots.clear()
         self._size = 0
-
-    def _drop_lowest(self, newcomer: QueueItem) -> None:
-        while self._worst:
-            item = heapq.heappop(self._worst)[-1]
-            if item.waiting:
-                self.drop(item, "queue_full")
-                return
-        # Only reliable frames wait, and none of them may go for another.
-        self.drop(newcomer, "queue_full")
 
     def _count(self, item: QueueItem, reason: str) -> None:
         self.drops[reason] += 1

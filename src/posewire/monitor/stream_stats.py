@@ -8,7 +8,7 @@ from collections import deque
 
 import msgspec
 
-from posewire.monitor.percentiles import percentiles
+from posewire.monitor.percentiles import jitter_of, percentiles
 
 _OVERTAKEN = 64
 """Frames a packet may be behind and still count as one that was missed."""
@@ -40,6 +40,12 @@ class StreamFigures(msgspec.Struct, frozen=True, kw_only=True):
     age_p50: float
     age_p95: float
     age_p99: float
+    late: int = 0
+    """Frames that came after the moment a playout buffer had for them; over all loops that have one."""
+    missing: int = 0
+    """Moments at which such a buffer had nothing to show."""
+    jitter: float = 0.0
+    """Mean difference of the ages of two frames that follow each other (RFC 3550, section 6.4.1, not smoothed)."""
 
 
 class StreamInterval(msgspec.Struct, frozen=True, kw_only=True):
@@ -68,12 +74,18 @@ class StreamStats:
         self.number = number
         self.render_lag = 0.0
         """Longest that a frame waited for its reader since the last look, seconds; whoever delivers frames sets it."""
+        self.late = 0
+        self.missing = 0
+        """Both are counted by playout buffers."""
         self.newest_queueing = 0.0
         """Seconds that the newest frame was older than the youngest of the last ten seconds."""
+        self.bytes = 0
+        """All that came."""
         self._reported = (0, 0)
+        self._aged = self._aged_taken = 0
+        """Ages that were noted, and how many of them `take_ages` has returned."""
         self._least = (math.inf, math.inf)
         self._least_until = 0.0
-        self._bytes = 0
         self._first = 0.0
         self._member = 0
         self._next_seq: int | None = None
@@ -106,9 +118,10 @@ class StreamStats:
             self._missing.discard(seq)
             self.lost -= 1  # it came after all, overtaken by another
         self.frames += 1
-        self._bytes += size
+        self.bytes += size
         if _AGES[0] < age < _AGES[1]:
             self._ages.append(age)
+            self._aged += 1
             if now >= self._least_until:
                 self._least, self._least_until = (age, self._least[0]), now + _LEAST_SECONDS
             elif age < self._least[0]:
@@ -124,6 +137,11 @@ class StreamStats:
         if not self._ages:
             return 0.0
         return max(0.0, min(itertools.islice(reversed(self._ages), _RECENT)) - min(self._least))
+
+    def take_ages(self) -> list[float]:
+        """Return the ages since this was called last, the newest first; of very many, those of the window."""
+        new, self._aged_taken = self._aged - self._aged_taken, self._aged
+        return list(itertools.islice(reversed(self._ages), new))
 
     def interval(self) -> StreamInterval:
         """Return the figures since this was called last."""
@@ -156,8 +174,11 @@ class StreamStats:
             lost=self.lost,
             fps=(len(self._times) - 1) / span if span > 0 else 0.0,
             mean_fps=(self.frames - 1) / whole if whole > 0 else 0.0,
-            bytes_per_frame=self._bytes / self.frames if self.frames else 0.0,
+            bytes_per_frame=self.bytes / self.frames if self.frames else 0.0,
             age_p50=p50,
             age_p95=p95,
             age_p99=p99,
+            late=self.late,
+            missing=self.missing,
+            jitter=jitter_of(self._ages),
         )

@@ -1,9 +1,12 @@
 """Bytes and rules, no waiting: poses, bodies, packets, control messages. Only `ProtocolError` comes out of bytes."""
 
 from posewire.protocol.audio_chunk import AudioChunk, to_audio_chunk
+from posewire.protocol.audio_level import AudioLevel, LevelMeter
 from posewire.protocol.header import HEADER_BYTES, Delivery, FrameType, Header, Kind, Seal, unpack_header
 from posewire.protocol.landmarks import to_pose_data
+from posewire.protocol.media_protocol import MediaData, MediaProtocol
 from posewire.protocol.opener import Opener
+from posewire.protocol.opus_packet import OpusPacket
 from posewire.protocol.packet_writer import EVENT_STREAM, PacketWriter
 from posewire.protocol.pose_codec import ACCELERATED
 from posewire.protocol.pose_data import PoseData
@@ -22,13 +25,18 @@ __all__ = [
     "SALT_BYTES",
     "VERSIONS",
     "AudioChunk",
+    "AudioLevel",
     "CodedPose",
     "Delivery",
     "FrameType",
     "Header",
     "Kind",
+    "LevelMeter",
+    "MediaData",
+    "MediaProtocol",
     "MissingReference",
     "Opener",
+    "OpusPacket",
     "PacketWriter",
     "PoseData",
     "PoseDecoder",

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from posewire.errors import DataValidationError
 from posewire.limits import MAX_AUDIO_SAMPLES
+from posewire.protocol.audio_level import AudioLevel, level_of
 from posewire.protocol.pose_data import check_timestamp
 
 Samples: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.float32]
@@ -23,6 +24,7 @@ class AudioChunk:
         samples: ``[n, channels]``, int16, or float32 in -1..1; ``[n]`` is one channel. A read-only copy.
         sample_rate: Samples a second and channel.
         timestamp: Time of the first sample, seconds on the scale of ``time.time()``; 0 means "when it is sent".
+        concealed: It was made up by the receiver, in place of sound that did not come.
 
     Raises:
         DataValidationError: Another type, another shape, no or too many samples.
@@ -31,6 +33,7 @@ class AudioChunk:
     samples: Samples
     sample_rate: int
     timestamp: float = 0.0
+    concealed: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.sample_rate, int) or not 4000 <= self.sample_rate <= 384_000:
@@ -57,6 +60,7 @@ class AudioChunk:
         return (
             self.sample_rate == other.sample_rate
             and self.timestamp == other.timestamp
+            and self.concealed == other.concealed
             and self.samples.dtype == other.samples.dtype
             and np.array_equal(self.samples, other.samples)
         )
@@ -72,6 +76,11 @@ class AudioChunk:
     def duration(self) -> float:
         """Seconds."""
         return len(self.samples) / self.sample_rate
+
+    @property
+    def level(self) -> AudioLevel:
+        """How loud it is."""
+        return level_of(self.samples)
 
 
 def to_audio_chunk(value: Any, *, sample_rate: int, channels: int) -> AudioChunk:

@@ -19,11 +19,12 @@ from posewire.errors import DataValidationError, ProtocolError
 from posewire.limits import MAX_EVENT_BYTES, MAX_NAME_CHARS
 from posewire.protocol.audio_chunk import AudioChunk, Samples
 from posewire.protocol.inflate import inflate
+from posewire.protocol.opus_packet import OPUS_RATE, OpusPacket
 from posewire.protocol.pose_data import DEFAULT_SKELETON, Landmarks, PoseData
 
 VERSION = "2"
 RESERVED_EVENTS = frozenset(
-    {"connect", "disconnect", "reconnect", "bye", "room", "presence", "keyframe", "quality", "drop"}
+    {"connect", "disconnect", "reconnect", "bye", "room", "presence", "keyframe", "quality", "drop", "clock", "alert"}
     | {"frame", "ack", "report", "confirm"}
 )
 """What a session tells its own handlers; a member must not be able to say it."""
@@ -49,6 +50,22 @@ class _Audio(msgspec.Struct, array_like=True, frozen=True, gc=False):
     samples: bytes
 
 
+class _Opus(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    sample_rate: int
+    channels: int
+    format: str
+    data: bytes
+    number: int
+    previous: bytes
+
+
+class _Sound(_Audio, array_like=True, frozen=True, gc=False):
+    """Either of the two, as it is read."""
+
+    number: int = 0
+    previous: bytes = b""
+
+
 class _Event(msgspec.Struct, array_like=True, frozen=True):
     name: str
     data: Any = None
@@ -57,7 +74,7 @@ class _Event(msgspec.Struct, array_like=True, frozen=True):
 _T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
 _pose_decoder = msgspec.msgpack.Decoder(_Pose)
-_audio_decoder = msgspec.msgpack.Decoder(_Audio)
+_sound_decoder = msgspec.msgpack.Decoder(_Sound)
 _event_decoder = msgspec.msgpack.Decoder(_Event)
 
 
@@ -96,19 +113,30 @@ def encode_audio(chunk: AudioChunk, *, threshold: int | None, level: int) -> byt
     return _pack(audio, threshold, level)
 
 
-def decode_audio(body: bytes, *, timestamp: float) -> AudioChunk:
-    """Return the sound in ``body``; its time comes from the header.
+def encode_opus(packet: OpusPacket) -> bytes:
+    """Return the body of ``packet``; it is as small as it gets."""
+    return _RAW + _encode(_Opus(OPUS_RATE, packet.channels, "opus", packet.data, packet.number, packet.previous))
+
+
+def decode_audio(body: bytes, *, timestamp: float) -> AudioChunk | OpusPacket:
+    """Return the sound in ``body``, or the Opus that it is coded in; its time comes from the header.
 
     Raises:
         ProtocolError: Not audio of version 2.
     """
-    read = _unpack(body, _audio_decoder)
-    if read.format not in ("i2", "f4"):
-        raise ProtocolError(VERSION, f"unknown sample format {read.format!r}")
+    read = _unpack(body, _sound_decoder)
     try:
+        if read.format == "opus":
+            if read.sample_rate != OPUS_RATE or body[:1] != _RAW:
+                raise ProtocolError(VERSION, f"Opus at {read.sample_rate} samples a second, or compressed")
+            return OpusPacket(read.samples, read.channels, read.number, read.previous, timestamp)
+        if read.format not in ("i2", "f4"):
+            raise ProtocolError(VERSION, f"unknown sample format {read.format!r}")
         wire: npt.NDArray[Any] = np.frombuffer(read.samples, dtype=f"<{read.format}")
         samples: Samples = wire.astype(np.int16) if read.format == "i2" else wire.astype(np.float32)
         return AudioChunk(samples.reshape(-1, read.channels), read.sample_rate, timestamp)
+    except ProtocolError:
+        raise
     except ValueError as exc:  # numpy's, or DataValidationError
         raise ProtocolError(VERSION, f"undecodable audio: {exc}") from exc
 

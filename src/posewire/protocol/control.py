@@ -136,6 +136,19 @@ class Welcome(msgspec.Struct, frozen=True, kw_only=True):
     """Of a session that was resumed: one more than the seq of its last event that the server has taken."""
 
 
+class OpenLane(msgspec.Struct, frozen=True, kw_only=True):
+    """Request ``lane.open``: answered by `LaneTicket`."""
+
+
+class LaneTicket(msgspec.Struct, frozen=True, kw_only=True):
+    """What a further connection of this session shows when it connects, as ``lane`` beside its token."""
+
+    ticket: Annotated[str, Meta(max_length=64)]
+    """Good once."""
+    seconds: float
+    """And for so long."""
+
+
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     """Request ``heartbeat``: answered by the server's clock, microseconds since 1970."""
 
@@ -311,6 +324,7 @@ class FetchPicture(msgspec.Struct, frozen=True, kw_only=True):
 REQUESTS: Final[dict[str, type[msgspec.Struct]]] = {
     "hello": Hello,
     "heartbeat": Heartbeat,
+    "lane.open": OpenLane,
     "room.create": CreateRoom,
     "room.join": JoinRoom,
     "room.leave": LeaveRoom,

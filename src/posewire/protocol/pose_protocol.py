@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ from posewire.protocol.audio_chunk import AudioChunk
 from posewire.protocol.header import HEADER_BYTES, FrameType, Header
 from posewire.protocol.inflate import inflate
 from posewire.protocol.landmarks import to_pose_data
+from posewire.protocol.opus_packet import OpusPacket
 from posewire.protocol.pose_data import PoseData
 from posewire.protocol.pose_decoder import PoseDecoder
 from posewire.protocol.pose_encoder import ANCHOR_INTERVAL, KEYFRAME_INTERVAL, CodedPose, PoseEncoder
@@ -59,6 +61,8 @@ class PoseProtocol:
         self.compression_threshold = compression_threshold
         self.signing_key = b""
         """Signs v1 bodies: the key of the room, set on joining."""
+        self.on_forget: Callable[[int | None], None] = lambda member: None
+        """Called with the number of a member that left, or None when all of them mean others from now on."""
         self._version = VERSIONS["v3"]
         self._signed_us = 0
         self._precision = precision
@@ -99,6 +103,7 @@ class PoseProtocol:
         """Forget the frames of all streams: their numbers mean others from now on."""
         self._encoders.clear()
         self._decoders.clear()
+        self.on_forget(None)
 
     def restart(self) -> None:
         """Begin each of our streams with a keyframe: what was sent last may not have come."""
@@ -107,6 +112,7 @@ class PoseProtocol:
     def forget(self, member: int) -> None:
         """Forget the frames of a member that left; its number may be given to another."""
         self._decoders.pop(member, None)
+        self.on_forget(member)
 
     def request_keyframe(self, stream: int | None = None) -> None:
         """Make the next frame of one of our streams, or of all, a keyframe: somebody cannot read what comes.
@@ -191,12 +197,14 @@ class PoseProtocol:
         except DataValidationError as exc:
             raise ProtocolError("1", f"undecodable pose: {exc}") from exc
 
-    def encode_audio(self, chunk: AudioChunk) -> bytes:
-        """Return the body of ``chunk``."""
-        return body_v2.encode_audio(chunk, threshold=self.compression_threshold, level=self.compression_level)
+    def encode_audio(self, sound: AudioChunk | OpusPacket) -> bytes:
+        """Return the body of ``sound``."""
+        if isinstance(sound, OpusPacket):
+            return body_v2.encode_opus(sound)
+        return body_v2.encode_audio(sound, threshold=self.compression_threshold, level=self.compression_level)
 
-    def decode_audio(self, header: Header, packet: bytes, *, timestamp: float) -> AudioChunk:
-        """Return the sound behind ``header``.
+    def decode_audio(self, header: Header, packet: bytes, *, timestamp: float) -> AudioChunk | OpusPacket:
+        """Return the sound behind ``header``, or the Opus that it is coded in.
 
         Raises:
             ProtocolError: The body is not what the header says.

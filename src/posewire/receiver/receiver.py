@@ -9,15 +9,22 @@ from collections.abc import Callable
 
 from posewire import clock
 from posewire.config import ReceiverConfig
-from posewire.errors import InvalidDataError, ProtocolError
+from posewire.errors import InvalidDataError, ProtocolError, SynchronizationError
 from posewire.monitor import StreamFigures, StreamStats
-from posewire.protocol import Header, Kind, MissingReference, unpack_header
+from posewire.protocol import AudioChunk, Header, Kind, MissingReference, unpack_header
+from posewire.receiver.alignment import Alignment
+from posewire.receiver.audio_decoder import AudioDecoder
 from posewire.receiver.frame import FrameKind
 from posewire.receiver.keyframes import Keyframes
+from posewire.receiver.one_euro_filter import OneEuro
+from posewire.receiver.playout_buffer import Timeline
+from posewire.receiver.playout_subscription import Playout, PlayoutSubscription, new_timeline
+from posewire.receiver.pose_smoother import PoseSmoother
+from posewire.receiver.received import Received
 from posewire.receiver.reporter import Reporter
-from posewire.receiver.subscription import Received, Subscription
+from posewire.receiver.subscription import Subscription
 from posewire.rooms import Opened, RoomManager
-from posewire.sockets import SocketManager
+from posewire.sockets import Event, SocketManager
 
 logger = logging.getLogger(__name__)
 
@@ -41,6 +48,9 @@ class Receiver:
 
     def __init__(self, socket: SocketManager, rooms: RoomManager, config: ReceiverConfig | None = None) -> None:
         self.drops = socket.drops
+        self.audio = AudioDecoder(socket.drops)
+        """Knows how loud everybody is, and what sound was made up."""
+        socket.protocol.on_forget = self.audio.forget
         self._socket = socket
         self._rooms = rooms
         self._config = config or ReceiverConfig()
@@ -48,6 +58,8 @@ class Receiver:
         self._subscriptions: weakref.WeakSet[Subscription] = weakref.WeakSet()
         self._audiences: dict[tuple[FrameKind, str, str], tuple[weakref.ref[Subscription], ...]] = {}
         """Who wants a stream: by kind, member and name. Found anew when a subscription comes or goes."""
+        self._timelines: weakref.WeakValueDictionary[tuple[str, Playout], Timeline] = weakref.WeakValueDictionary()
+        """Of members whose sound and poses are shown together; kept by the buffers that go by them."""
         self._stats: dict[tuple[str, str], StreamStats] = {}
         self._shown: dict[tuple[str, int, int], int] = {}
         """The newest pose of each stream that was delivered, by member, its number and the stream's."""
@@ -60,21 +72,43 @@ class Receiver:
         socket.on_packet(Kind.POSE, self._packet)
         socket.on_packet(Kind.AUDIO, self._packet)
 
-    def subscribe(self, kind: str = "pose", user_id: str | None = None, stream: str | None = None) -> Subscription:
-        """Return an async iterator of frames from now on.
+    def subscribe(
+        self,
+        kind: str = "pose",
+        user_id: str | None = None,
+        stream: str | None = None,
+        *,
+        playout: str | None = None,
+        delay: float | None = None,
+        fps: float | None = None,
+        smoothing: OneEuro | None = None,
+    ) -> Subscription:
+        """Return an async iterator of frames from now on; the arguments are those of `Session.frames`.
 
         Raises:
-            InvalidDataError: ``kind`` is neither ``pose`` nor ``audio``.
+            InvalidDataError: One of them is wrong, or does not fit the others.
         """
         if kind not in ("pose", "audio"):
             raise InvalidDataError(f"kind {kind!r}: expected 'pose' or 'audio'")
-        subscription = Subscription(
-            "pose" if kind == "pose" else "audio",
-            user_id,
-            stream,
-            size=self._config.queue_size,
-            ended=self._audiences.clear,
-        )
+        chosen = Playout.chosen(self._config, kind, playout, delay, fps)
+        if smoothing is not None and (kind != "pose" or not isinstance(smoothing, OneEuro)):
+            raise InvalidDataError(f"smoothing {smoothing!r}: expected None, or with poses a OneEuro")
+        smoother = None if smoothing is None else PoseSmoother(smoothing)
+        which: tuple[FrameKind, str | None, str | None] = ("pose" if kind == "pose" else "audio", user_id, stream)
+        size, ended = self._config.queue_size, self._audiences.clear
+        if chosen is None:
+            subscription = Subscription(*which, size=size, ended=ended, smoother=smoother)
+        else:
+            together = chosen.mode == "timecode"
+            subscription = PlayoutSubscription(
+                *which,
+                size=size,
+                playout=chosen,
+                timeline=functools.partial(self._timeline, chosen) if together else None,
+                aligned=self._aligned if together else None,
+                ended=ended,
+                smoother=smoother,
+            )
         if self._ended:
             subscription.end(self._failure)
         if kind == "pose" and not self._ended and not any(each.kind == "pose" for each in self._subscriptions):
@@ -83,10 +117,34 @@ class Receiver:
         self._audiences.clear()
         return subscription
 
+    def _timeline(self, playout: Playout, user_id: str) -> Timeline:
+        """Return what all loops with this playout share of a member."""
+        timeline = self._timelines.get((user_id, playout))
+        if timeline is None:
+            timeline = self._timelines[user_id, playout] = new_timeline(playout)
+        return timeline
+
+    def _aligned(self, received: Received, alignment: Alignment) -> None:
+        """Tell the application that sound and pose of a member are apart, or together again."""
+        component = f"{received.kind} of {received.user_id}"
+        data = {
+            "user_id": received.user_id,
+            "kind": received.kind,
+            "stream": received.stream,
+            "held": alignment.held,
+            "offset": alignment.offset * 1000,
+            "error": None if alignment.held else SynchronizationError(component, round(alignment.offset * 1000, 1)),
+        }
+        self._socket.dispatch(Event(name="synchronization", data=data))
+
     def stats(self) -> list[StreamFigures]:
         """Return the figures of every stream that was heard."""
         now = clock.monotonic()
         return [stats.figures(now=now) for stats in self._stats.values()]
+
+    def stream_stats(self) -> list[StreamStats]:
+        """Return what counts each stream that was heard; for a sampler, to which `stats` would be too much."""
+        return list(self._stats.values())
 
     def end(self, failure: Callable[[], BaseException] | None = None) -> None:
         """End every subscription, with what ``failure`` makes when there was one."""
@@ -122,9 +180,12 @@ class Receiver:
         protocol = self._socket.protocol
         # Times before 1970 and far ahead cannot be; the sender's clock is wrong, and a pose has no such time.
         safe = min(max(0.0, timestamp), _LATEST)
+        sounds: list[AudioChunk | None] = [None]
         try:
             pose = protocol.decode_pose(header, opened.packet, timestamp=safe) if header.kind is Kind.POSE else None
-            audio = protocol.decode_audio(header, opened.packet, timestamp=safe) if header.kind is Kind.AUDIO else None
+            if header.kind is Kind.AUDIO:
+                sound = protocol.decode_audio(header, opened.packet, timestamp=safe)
+                sounds = [*self.audio.decode(header, sound, user_id, now=clock.monotonic())]
         except ProtocolError as exc:
             if isinstance(exc, MissingReference) and self._keyframes.wait_for_picture(
                 header, functools.partial(self._read, header, opened, stats, size)
@@ -137,10 +198,16 @@ class Receiver:
             return
         if pose is not None and self._shown_already(header, user_id):
             return  # a picture, or what waited for one; what refers to it can be read now
-        received = Received(user_id, kind, stream, header.seq, timestamp, size, clock.now(), stats, pose, audio)
-        for reference in audience:
-            if (subscription := reference()) is not None:
-                subscription.put(received)
+        for audio in sounds:
+            # What was missing before this packet comes with it.
+            shift = audio.timestamp - safe if audio is not None else 0.0
+            weight = size if audio is sounds[-1] else 0
+            received = Received(
+                user_id, kind, stream, header.seq, timestamp + shift, weight, clock.now(), stats, pose, audio
+            )
+            for reference in audience:
+                if (subscription := reference()) is not None:
+                    subscription.put(received)
 
     def _entered(self) -> None:
         if any(each.kind == "pose" for each in self._subscriptions):

@@ -46,8 +46,7 @@ class Reporter:
     def observe(self, stats: StreamStats, now: float) -> None:
         """Take note of a frame's stream after the frame was counted. ``now``: monotonic seconds."""
         if stats.newest_queueing >= LATE and stats.queueing >= LATE:
-            if (lane := self._socket.lane) is not None:
-                lane.confirm_now()
+            self._socket.confirm_now()
             if self._due > now + _SECONDS_LATE:
                 self._report_in(_SECONDS_LATE, now)
         elif self._timer is None:

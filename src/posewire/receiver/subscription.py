@@ -5,30 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from typing import Self
-
-import msgspec
+from typing import NoReturn, Self
 
 from posewire import clock
-from posewire.monitor import StreamStats
-from posewire.protocol import AudioChunk, PoseData
+from posewire.protocol import PoseData
 from posewire.receiver.frame import Frame, FrameKind
-
-
-class Received(msgspec.Struct, frozen=True, gc=False):
-    """A decoded frame, not yet delivered; shared by all subscriptions that want it."""
-
-    user_id: str
-    kind: FrameKind
-    stream: str
-    seq: int
-    timestamp: float
-    size: int
-    arrived: float
-    """Seconds on the scale of ``time.time()``."""
-    stats: StreamStats
-    pose: PoseData | None
-    audio: AudioChunk | None
+from posewire.receiver.pose_smoother import PoseSmoother
+from posewire.receiver.received import Counts, Received
 
 
 class Subscription:
@@ -43,6 +26,7 @@ class Subscription:
         stream: Only of this stream; None of all.
         size: Frames that may wait.
         ended: Called when it has ended.
+        smoother: Smooths the poses; None leaves them as they are.
     """
 
     def __init__(
@@ -53,9 +37,8 @@ class Subscription:
         *,
         size: int,
         ended: Callable[[], None] = lambda: None,
+        smoother: PoseSmoother | None = None,
     ) -> None:
-        self.dropped = 0
-        """Frames that waited too long for the loop."""
         self.kind = kind
         self._user_id = user_id
         self._stream = stream
@@ -64,7 +47,29 @@ class Subscription:
         """Of those who wait for a frame; nearly always one."""
         self._ended = False
         self._on_end = ended
+        self._smoother = smoother
         self._failure: Callable[[], BaseException] | None = None
+        self._counts = Counts()
+
+    @property
+    def dropped(self) -> int:
+        """Frames that waited too long for the loop."""
+        return self._counts.dropped
+
+    @property
+    def late(self) -> int:
+        """Frames that came after their moment and were left out; with playout ``latest`` none has one."""
+        return self._counts.late
+
+    @property
+    def missing(self) -> int:
+        """Moments of an even schedule that there was nothing to show at; else frames that had not come at theirs."""
+        return self._counts.missing
+
+    @property
+    def delay(self) -> float:
+        """Seconds that frames are shown later than the network would allow; of several streams, the most."""
+        return 0.0
 
     def wants(self, kind: FrameKind, user_id: str, stream: str) -> bool:
         """Return whether a frame is for this loop."""
@@ -74,7 +79,8 @@ class Subscription:
 
     def put(self, received: Received) -> None:
         """Take a frame in; when full, the oldest goes. Never waits."""
-        self.dropped += len(self._waiting) == self._waiting.maxlen
+        if len(self._waiting) == self._waiting.maxlen:
+            self._counts.dropped += 1
         self._waiting.append(received)
         if self._readers:
             self._wake()
@@ -93,9 +99,7 @@ class Subscription:
     async def __anext__(self) -> Frame:
         while not self._waiting:
             if self._ended:
-                if self._failure is not None:
-                    raise self._failure()
-                raise StopAsyncIteration
+                self._stop()
             reader = asyncio.get_running_loop().create_future()
             self._readers.append(reader)
             try:
@@ -116,9 +120,19 @@ class Subscription:
             timestamp=got.timestamp,
             age=now - got.timestamp,
             size=got.size,
-            pose=got.pose,
+            pose=got.pose if self._smoother is None else self._smoothed(got, got.pose, got.timestamp),
             audio=got.audio,
         )
+
+    def _stop(self) -> NoReturn:
+        if self._failure is not None:
+            raise self._failure()
+        raise StopAsyncIteration
+
+    def _smoothed(self, got: Received, pose: PoseData | None, timestamp: float) -> PoseData | None:
+        if self._smoother is None or pose is None:
+            return pose
+        return self._smoother.smooth(got.user_id, got.stream, pose, timestamp)
 
     def _wake(self) -> None:
         # All of them: the one that is woken may be cancelled before it has its turn.

@@ -111,7 +111,7 @@ class RoomManager:
             RoomError: We are not in it, or may not publish.
             DataValidationError: The name or the data cannot travel.
         """
-        return await self._socket.emit(event, data, room_id)
+        return await self._socket.broadcast(event, data, room_id)
 
     async def get_room_info(self, room_id: str) -> RoomStatus | None:
         """Return a room's status, None when there is no such room. Waits for the server."""

@@ -42,6 +42,10 @@ class FrameWriter:
             self._epoch = self._socket.epoch
         return (item.kind, item.stream) in self._streams
 
+    def number_of(self, item: QueueItem) -> int | None:
+        """Return the number of the stream of a frame; None while it has none."""
+        return self._streams[item.kind, item.stream] if self.is_open(item) else None
+
     async def open(self, item: QueueItem) -> None:
         """Get a number for the stream of a frame. Waits for the server; cancelling is safe.
 
@@ -54,6 +58,10 @@ class FrameWriter:
             raise ConnectionError("the room changed while a stream was being opened")
         self.is_open(item)  # forgets the numbers of a room that we have left
         self._streams[item.kind, item.stream] = number
+
+    def number(self, kind: Kind, stream: str) -> int | None:
+        """Return the number of one of our streams; None while it is not open."""
+        return self._streams.get((kind, stream))
 
     def expected_size(self, item: QueueItem) -> int:
         """Return the bytes that the packet of a frame will have, about: as many as the one before it."""

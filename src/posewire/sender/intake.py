@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
 from posewire.errors import InvalidDataError, RoomError
 from posewire.flow import QueueItem
 from posewire.limits import MAX_NAME_CHARS
-from posewire.protocol import AudioChunk, Delivery, Kind, PoseData, to_audio_chunk, to_pose_data
+from posewire.protocol import AudioChunk, Delivery, Kind, OpusPacket, PoseData, to_audio_chunk, to_pose_data
 from posewire.rooms import RoomManager
+from posewire.sender.capture_times import CaptureTimes
 from posewire.sockets import SocketManager
+
+_MOST_OFFSET_MS: Final = 3_600_000.0
 
 
 class Intake:
-    """Makes frames of poses and sound.
+    """Makes frames of poses and sound, with capture times that grow from frame to frame.
 
     Args:
         socket: The connection: who we are, and which version is written.
@@ -29,8 +32,21 @@ class Intake:
         self._rooms = rooms
         self._config = config
         self._media = media
+        self.times = CaptureTimes()
+        """Repairs capture times."""
+        self._offsets: dict[Kind, float] = {}
 
-    def item(self, data_type: str, data: Any, priority: int, stream: str, timestamp: float | None) -> QueueItem:
+    def item(
+        self,
+        data_type: str,
+        data: Any,
+        priority: int,
+        stream: str,
+        timestamp: float | None,
+        *,
+        delivery: Delivery | None = None,
+        max_age: float | None = None,
+    ) -> QueueItem:
         """Return a frame, checked; see `UnifiedSender.send` for what it may be and what is raised."""
         if isinstance(priority, bool) or not isinstance(priority, int):
             raise InvalidDataError(f"priority {priority!r}: expected a whole number")
@@ -38,25 +54,47 @@ class Intake:
             raise InvalidDataError(f"stream {stream!r:.60}: expected a name of 1 to {MAX_NAME_CHARS} characters")
         now = clock.monotonic()
         if data_type == "pose":
-            pose: PoseData | AudioChunk = to_pose_data(data)
-            kind, delivery, expires = Kind.POSE, Delivery.LATEST, None
+            pose: PoseData | AudioChunk | OpusPacket = to_pose_data(data)
+            kind, delivery, expires = Kind.POSE, delivery or Delivery.LATEST, None
         else:
-            pose = to_audio_chunk(data, sample_rate=self._media.sample_rate, channels=self._media.channels)
-            kind, delivery, expires = Kind.AUDIO, Delivery.ORDERED, now + self._config.audio_max_age / 1000
+            rate, channels = self._media.sample_rate, self._media.channels
+            coded = isinstance(data, OpusPacket)
+            pose = data if coded else to_audio_chunk(data, sample_rate=rate, channels=channels)
+            kind, delivery = Kind.AUDIO, delivery or Delivery.ORDERED
+            expires = now + self._config.audio_max_age / 1000
         captured = pose.timestamp if timestamp is None else timestamp
         if not isinstance(captured, int | float) or not 0 <= captured < 1e12:
             raise InvalidDataError(f"timestamp {captured!r}: expected seconds since 1970")
-        self._check_freshness(kind, captured)
+        wall = clock.now()
+        captured = self.times.repair((kind, stream), captured or wall, wall, self._offsets.get(kind, 0.0))
+        self._check_freshness(kind, captured, wall)
         return QueueItem(
             priority,
-            captured or clock.now(),
+            captured,
             pose,
             kind=kind,
             delivery=delivery,
             stream=stream,
             queued=now,
-            expires=expires,
+            expires=expires if max_age is None else now + max_age,
         )
+
+    def set_time_offset(self, ms: float, kind: Kind = Kind.POSE) -> None:
+        """Say that frames of a kind were captured so much later than their timestamps say, from the next one on.
+
+        A camera whose frames are stamped 80 ms after the light came in has an offset of -80; then its poses fit the
+        sound. When the offset becomes less, times still grow; see `CaptureTimes`.
+
+        Args:
+            ms: Milliseconds, up to an hour either way; 0 is none.
+            kind: Poses or sound.
+
+        Raises:
+            InvalidDataError: Not such a number; the old offset stays.
+        """
+        if isinstance(ms, bool) or not isinstance(ms, int | float) or not -_MOST_OFFSET_MS <= ms <= _MOST_OFFSET_MS:
+            raise InvalidDataError(f"time offset {ms!r:.40}: expected milliseconds, an hour at most")
+        self._offsets[kind] = ms / 1000
 
     def check_grant(self) -> None:
         """See whether we may publish at all.
@@ -71,9 +109,9 @@ class Intake:
         if member is not None and not member.publish:
             raise RoomError(state.room_id, f"{member.id} may not publish here")
 
-    def _check_freshness(self, kind: Kind, captured: float) -> None:
+    def _check_freshness(self, kind: Kind, captured: float, now: float) -> None:
         """Refuse here what every receiver would refuse."""
         limit = self._socket.config.security.max_message_age / 1000
-        old = kind is Kind.POSE and captured and abs(captured - clock.now()) > limit
+        old = kind is Kind.POSE and abs(captured - now) > limit
         if old and self._socket.protocol.body_version == 1:
             raise InvalidDataError(f"timestamp {captured}: a body of version 1 is signed within {limit:g} s of capture")

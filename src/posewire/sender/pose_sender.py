@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
-from posewire.errors import InvalidDataError, PosewireError, RoomError
+from posewire import clock
+from posewire.errors import ConnectionError, PosewireError, RoomError
 from posewire.flow import SendOutcome
 from posewire.monitor import PerformanceMonitor
-from posewire.protocol import to_pose_data
+from posewire.protocol import Kind, to_pose_data
 from posewire.rooms import RoomManager
+from posewire.sender.pose_figures import PoseFigures
+from posewire.sender.retries import Retries
 from posewire.sender.unified_sender import UnifiedSender
 from posewire.sockets import SocketManager
 
 
-class PoseSender:
-    """Sends poses, thinned to a sampling rate, in a chosen version.
+class PoseSender(PoseFigures):
+    """Sends poses: as many, as fine and as urgently as was set, and tells how it goes.
+
+    Its setters are those of `PoseControls`, its figures those of `PoseFigures`. A session runs `run`.
 
     Args:
         socket: The connection.
@@ -27,29 +33,41 @@ class PoseSender:
     def __init__(
         self, socket: SocketManager, rooms: RoomManager, sender: UnifiedSender, monitor: PerformanceMonitor
     ) -> None:
-        self._socket = socket
+        super().__init__(socket, sender, monitor)
         self._rooms = rooms
-        self._sender = sender
-        self._monitor = monitor
-        self._sampling_rate = 1.0
-        self._due = 1.0
+        self._retries = Retries(self._settings, lambda: socket.room_id, sender.resend, sender.give_up)
+        self._closed = False
+        sender.on_failed = self._retries.failed
 
     async def send(
         self, pose: Any, stream: str = "pose", timestamp: float | None = None, priority: int = 5
     ) -> SendOutcome:
-        """Hand a pose in; see `UnifiedSender.send`. ``DROPPED``, counted as ``sampled``, between samples."""
-        if self._sampling_rate < 1.0:
-            # Accumulated, so that a rate of 0.3 sends three of ten frames evenly.
-            self._due += self._sampling_rate
-            if self._due < 1.0:
-                to_pose_data(pose)
+        """Hand a pose in; see `UnifiedSender.send`. ``DROPPED``, counted as ``sampled``, when it is not its turn.
+
+        Raises:
+            ConnectionError: It was closed.
+        """
+        if self._closed:
+            raise ConnectionError("the pose sender is closed")
+        kept, qos = self._kept, self._qos
+        if kept.target_fps is not None or self._thinning.rate < 1.0:
+            pose = to_pose_data(pose)
+            if not self._thinning.admits(stream, pose.timestamp or clock.now() if timestamp is None else timestamp):
                 self._sender.drops["sampled"] += 1
                 await asyncio.sleep(0)
                 return SendOutcome.DROPPED
-            self._due -= 1.0
-        return await self._sender.send("pose", pose, priority, stream=stream, timestamp=timestamp)
+        self._retries.handed_in(stream)
+        return await self._sender.send(
+            "pose",
+            pose,
+            priority + qos.priority,
+            stream=stream,
+            timestamp=timestamp,
+            delivery=qos.delivery,
+            max_age=kept.timeout,
+        )
 
-    async def send_pose_data(self, pose_data: Any, room_id: str | None = None, priority: int = 5) -> bool:
+    async def send_pose_data(self, pose_data: Any, priority: int = 5, *, room_id: str | None = None) -> bool:
         """Hand a pose in for the room we are in; True when it was taken.
 
         Raises:
@@ -61,7 +79,7 @@ class PoseSender:
         return bool(await self.send(pose_data, priority=priority))
 
     def validate_data(self, data: Any) -> bool:
-        """Return whether `send` would take ``data``."""
+        """Return whether `send` would take ``data``. A `PoseData` was checked when it was made: that costs nothing."""
         try:
             to_pose_data(data)
         except PosewireError:
@@ -80,48 +98,47 @@ class PoseSender:
         """Return whether poses can go out now."""
         return self._socket.connected
 
-    def set_sampling_rate(self, rate: float) -> None:
-        """Send this share of the poses, 0 (none) to 1 (all), evenly spread.
+    def set_endpoints(self, endpoints: Sequence[str]) -> None:
+        """Use these servers, the first that answers; see `SocketManager.set_endpoints`."""
+        self._socket.set_endpoints(endpoints)
 
-        Raises:
-            InvalidDataError: Outside 0..1; the old rate stays.
-        """
-        if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
-            raise InvalidDataError(f"sampling rate {rate!r}: expected 0 to 1")
-        self._sampling_rate = float(rate)
-        # The next frame is due at once, unless nothing is to go.
-        self._due = 1.0 - self._sampling_rate if rate else 0.0
-
-    def get_sampling_rate(self) -> float:
-        """Return the share of poses that is sent."""
-        return self._sampling_rate
-
-    def set_protocol_version(self, version: str) -> None:
-        """Write poses as ``v1``, ``v2`` or ``v3`` from the next one on.
-
-        Raises:
-            ValueError: There is no such version; the old one stays.
-        """
-        self._socket.protocol.set_version(version)
-
-    def enable_compression(self, enabled: bool = True) -> None:
-        """Compress bodies of v1 and v2 over the threshold of the settings, or none."""
-        self._socket.protocol.compression_threshold = (
-            self._socket.config.sender.compression_threshold if enabled else None
-        )
-
-    def set_bandwidth_limit(self, limit: float | None) -> None:
-        """Limit bytes a second; see `UnifiedSender.set_bandwidth_limit`."""
-        self._sender.set_bandwidth_limit(limit)
-
-    def get_queue_size(self) -> int:
-        """Return how many frames wait."""
-        return self._sender.status().waiting
-
-    def get_queue_capacity(self) -> int:
-        """Return how many frames may wait."""
-        return self._sender.status().capacity
+    def get_endpoint_usage(self) -> dict[str, int]:
+        """Return how often the session came to each server; more is in `SocketManager.get_endpoint_usage`."""
+        return {url: usage.uses for url, usage in self._socket.get_endpoint_usage().items()}
 
     def get_stats(self) -> dict[str, float]:
-        """Return the monitor's figures by name."""
-        return self._monitor.get_stats()
+        """Return the figures of `PoseFigures.get_stats`, and ``retries``: poses that were handed in again."""
+        return {**super().get_stats(), "retries": float(self._retries.retried)}
+
+    # Lifetime --------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Do what `start_monitoring` says, for ever. Cancelling gives up what is to be tried again."""
+        try:
+            while True:
+                await self._wanted.wait()
+                await asyncio.sleep(self._interval)
+                if self._wanted.is_set():
+                    self._adapt()
+                    self.check_performance()
+        finally:
+            self._retries.clear()
+
+    async def aclose(self) -> None:
+        """Take no more poses, drop those that wait, stop monitoring, forget the figures. Idempotent; does not wait.
+
+        The session, its other streams and its events go on.
+        """
+        self._closed = True
+        self._cease()
+        self._retries.clear()
+        queue = self._sender.queue
+        for item in queue.waiting():
+            if item.kind is Kind.POSE:
+                queue.drop(item, "cleared")
+        self._sender.waits.clear()
+        self._forget()
+
+    async def cleanup(self) -> None:
+        """The specification's name of `aclose`."""
+        await self.aclose()

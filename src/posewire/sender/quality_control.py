@@ -52,6 +52,8 @@ class QualityControl:
         self._layered = False
         self._counts: dict[str, tuple[int, float]] = {}
         self._face = self._hands = False
+        self._adaptive = True
+        self._least_coarse = 0
         socket.on_server_event(control.REPORT, self._reported)
 
     @property
@@ -68,6 +70,26 @@ class QualityControl:
     def quality(self) -> Quality:
         """What the step means."""
         return self._ladder.quality
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """Poses that were to be sent, and of them those that left."""
+        return self._offered, self._left
+
+    def optimise(self, *, adaptive: bool, coarser: int) -> None:
+        """Say whether the ladder may be used, and how many bits z and the face are coarser on every step of it."""
+        self._adaptive, self._least_coarse = adaptive, coarser
+        if not adaptive:
+            self._ladder = QualityLadder()
+        self._socket.protocol.coarsen(max(self._ladder.quality.coarser, coarser))
+
+    def loss(self, stream: int | None) -> float:
+        """Return the share of a stream's frames that did not come to somebody, by the last report; 0..1."""
+        report = self.report
+        for each in report.streams if report is not None else []:
+            if each.stream == stream and each.lost:
+                return each.lost / (each.frames + each.lost)
+        return 0.0
 
     def admits(self, stream: str, now: float) -> bool:
         """Return whether a pose of a stream is to be sent at this quality."""
@@ -103,18 +125,23 @@ class QualityControl:
         if now < self._next_tick:
             return False
         self._next_tick = now + _TICK
-        lane = self._socket.lane
+        lane = self._socket.pose_lane
         if lane is None or lane.credit.oldest(now) > _OUTAGE:
             self._past.clear()
             return False
         credit = lane.credit
         self.rate = self._rates.observe(
-            now, delivered=credit.rate, queueing=credit.queueing, held_up=self._held_up and lane.credited is True
+            now,
+            delivered=self._socket.delivered_rate,
+            queueing=credit.queueing,
+            held_up=self._held_up and lane.credited is True,
         )
         too_much = self._too_much(now, credit)
         clear = not self._held_up and credit.clear
         before = self._ladder.quality
-        if self._ladder.observe(now, too_much=too_much, clear=clear, face=self._face, hands=self._hands):
+        if self._adaptive and self._ladder.observe(
+            now, too_much=too_much, clear=clear, face=self._face, hands=self._hands
+        ):
             self._change(before, credit)
         self._layer()
         self._held_up = False
@@ -137,7 +164,7 @@ class QualityControl:
 
     def _change(self, before: Quality, credit: CreditWindow) -> None:
         quality = self._ladder.quality
-        self._socket.protocol.coarsen(quality.coarser)
+        self._socket.protocol.coarsen(max(quality.coarser, self._least_coarse))
         self._layer()
         self._past.clear()
         self._counts.clear()

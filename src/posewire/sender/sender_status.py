@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from posewire.flow import CreditWindow, SendQueue
 from posewire.protocol.control import StreamReport
+from posewire.sender.quality_control import QualityControl
+from posewire.sockets import Lane
 
 
 class SenderStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +25,8 @@ class SenderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The ceiling that was set; None for none."""
     drops: dict[str, int]
     """Frames that did not leave, by reason."""
+    repaired: dict[str, int] = {}
+    """Frames whose capture time was repaired, by reason; see `CaptureTimes`."""
     quality_level: int = 0
     """Step of the quality ladder, 0 for full quality."""
     quality: str = "full"
@@ -42,3 +49,37 @@ class SenderStatus(msgspec.Struct, frozen=True, kw_only=True):
     """Of them, those for whom frames come late, or wait on the server."""
     streams: list[StreamReport] = []
     """How our streams come through to them, the worst of each figure."""
+
+
+def look(
+    queue: SendQueue,
+    quality: QualityControl,
+    lane: Lane | None,
+    *,
+    sent: tuple[int, int],
+    ceiling: float | None,
+    repaired: Mapping[str, int],
+) -> SenderStatus:
+    """Return the pipeline of these parts as it is now; ``sent`` is frames and bytes."""
+    credit = lane.credit if lane is not None else CreditWindow()
+    report = quality.report
+    return SenderStatus(
+        waiting=len(queue),
+        capacity=queue.capacity,
+        sent=sent[0],
+        bytes_sent=sent[1],
+        bandwidth_limit=ceiling,
+        drops={reason: count for reason, count in queue.drops.items() if count},
+        repaired=dict(repaired),
+        quality_level=quality.level,
+        quality=quality.quality.name,
+        rate=quality.rate,
+        delivered_rate=credit.rate,
+        in_flight=credit.in_flight,
+        window=round(credit.window),
+        round_trip=credit.round_trip,
+        queueing=credit.queueing,
+        receivers=report.receivers if report is not None else 0,
+        receivers_behind=report.behind if report is not None else 0,
+        streams=report.streams if report is not None else [],
+    )

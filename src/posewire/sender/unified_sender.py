@@ -5,30 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
-
-import msgspec
 
 from posewire import clock
 from posewire.config import MediaConfig, SenderConfig
-from posewire.errors import (
-    ConnectionError,
-    InvalidDataError,
-    PosewireError,
-    QueueFullError,
-)
-from posewire.flow import LADDER, CreditWindow, QueueItem, SendOutcome, SendQueue, TokenBucket
+from posewire.errors import ConnectionError, InvalidDataError, PosewireError, QueueFullError
+from posewire.flow import LADDER, QueueItem, SendOutcome, SendQueue, TokenBucket
 from posewire.monitor import PerformanceMonitor
-from posewire.protocol import (
-    Delivery,
-    Kind,
-    PoseData,
-)
+from posewire.protocol import Delivery, Kind, PoseData
 from posewire.rooms import RoomManager
 from posewire.sender.frame_writer import FrameWriter
 from posewire.sender.intake import Intake
+from posewire.sender.lane_pump import LanePump
 from posewire.sender.quality_control import QualityControl
-from posewire.sender.sender_status import SenderStatus
+from posewire.sender.reliable_event import ReliableEvent
+from posewire.sender.send_settings import check_bandwidth
+from posewire.sender.sender_status import SenderStatus, look
 from posewire.sender.thread_inbox import Offered, ThreadInbox
 from posewire.sockets import Event, Lane, SocketManager
 
@@ -37,15 +31,6 @@ logger = logging.getLogger(__name__)
 MAX_QUALITY_LEVEL: Final = len(LADDER) - 1
 _LOOK_AGAIN: Final = 0.01
 """Seconds; a server that does not acknowledge does not tell when the link takes more, nor does the kernel."""
-_MOST_BYTES: Final = 1e15
-
-
-class _Reliable(msgspec.Struct):
-    """An event with the future its sender waits on."""
-
-    name: str
-    data: Any
-    done: asyncio.Future[Any]
 
 
 class UnifiedSender:
@@ -82,16 +67,23 @@ class UnifiedSender:
         """Frames that did not leave, by reason; each is also an event ``drop``."""
         self._ceiling: float | None = self._config.bandwidth_limit
         self._bucket = TokenBucket(self._ceiling, now=clock.monotonic())
-        self._intake = Intake(socket, rooms, self._config, media or MediaConfig())
+        self.intake = Intake(socket, rooms, self._config, media or MediaConfig())
+        """What is handed in goes through it: checks, capture times, time offsets."""
         self._writer = FrameWriter(socket, rooms)
         self._quality = QualityControl(socket)
+        self.queue, self.quality = self._queue, self._quality
+        self.waits: deque[float] = deque(maxlen=100)
+        """Seconds that each of the last frames waited before it left."""
+        self.on_failed: Callable[[QueueItem, PosewireError], bool] = lambda item, error: False
+        """Called with a frame that could not be sent; true when the caller will hand it in again with `resend`."""
+        self._side_lanes = socket.side.lanes
+        self._lane_pump = LanePump(socket, self._queue, self._writer, self._bucket, self._quality, self._send)
         self._changed = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._unconfirmed: set[asyncio.Future[Any]] = set()
         self._threads = ThreadInbox(self._take)
-        self._running = False
-        self._ended = False
+        self._running = self._ended = self._paused = False
 
     # Handing in ------------------------------------------------------------------------------------------------------
 
@@ -103,6 +95,8 @@ class UnifiedSender:
         *,
         stream: str | None = None,
         timestamp: float | None = None,
+        delivery: Delivery | None = None,
+        max_age: float | None = None,
     ) -> SendOutcome:
         """Hand a frame in. Does not wait for the network, only lets the pipeline have a turn; cancelling is safe.
 
@@ -112,6 +106,8 @@ class UnifiedSender:
             priority: Higher goes first.
             stream: Name of the stream, by default the type.
             timestamp: Capture time, seconds on the scale of ``time.time()``; by default the data's own, else now.
+            delivery: What a later frame of the stream does to it, when not what the type says.
+            max_age: Seconds it may wait; then it is dropped as ``expired``.
 
         Raises:
             DataValidationError: The data is no pose or no sound; it names field, value and what was expected.
@@ -120,8 +116,9 @@ class UnifiedSender:
         """
         if data_type not in ("pose", "audio"):
             raise InvalidDataError(f"data_type {data_type!r}: expected 'pose' or 'audio'")
-        item = self._intake.item(data_type, data, priority, data_type if stream is None else stream, timestamp)
-        self._intake.check_grant()
+        stream = data_type if stream is None else stream
+        item = self.intake.item(data_type, data, priority, stream, timestamp, delivery=delivery, max_age=max_age)
+        self.intake.check_grant()
         outcome = self._put(item)
         # One turn for the others: a capture loop that awaits nothing else would starve whoever reads.
         await asyncio.sleep(0)
@@ -137,14 +134,14 @@ class UnifiedSender:
             ConnectionError: The connection went away before the server confirmed.
         """
         self._socket.protocol.encode_event(name, data)  # says now what is wrong with it
-        self._intake.check_grant()
+        self.intake.check_grant()
         done: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._unconfirmed.add(done)
         try:
             item = QueueItem(
                 priority,
                 clock.now(),
-                _Reliable(name, data, done),
+                ReliableEvent(name, data, done),
                 kind=Kind.EVENT,
                 delivery=Delivery.RELIABLE,
                 stream="event",
@@ -171,28 +168,18 @@ class UnifiedSender:
 
     def status(self) -> SenderStatus:
         """Return the pipeline as it is now."""
-        lane, quality = self._socket.lane, self._quality
-        credit = lane.credit if lane is not None else CreditWindow()
-        report = quality.report
-        return SenderStatus(
-            waiting=len(self._queue),
-            capacity=self._queue.capacity,
-            sent=self.sent,
-            bytes_sent=self.bytes_sent,
-            bandwidth_limit=self._ceiling,
-            drops={reason: count for reason, count in self.drops.items() if count},
-            quality_level=quality.level,
-            quality=quality.quality.name,
-            rate=quality.rate,
-            delivered_rate=credit.rate,
-            in_flight=credit.in_flight,
-            window=round(credit.window),
-            round_trip=credit.round_trip,
-            queueing=credit.queueing,
-            receivers=report.receivers if report is not None else 0,
-            receivers_behind=report.behind if report is not None else 0,
-            streams=report.streams if report is not None else [],
+        return look(
+            self._queue,
+            self._quality,
+            self._socket.pose_lane,
+            sent=(self.sent, self.bytes_sent),
+            ceiling=self._ceiling,
+            repaired=self.intake.times.counts,
         )
+
+    def loss(self, kind: Kind, stream: str) -> float:
+        """Return the share of a stream's frames that did not come to somebody, as receivers said last; 0..1."""
+        return self._quality.loss(self._writer.number(kind, stream))
 
     @property
     def current_quality_level(self) -> int:
@@ -210,14 +197,18 @@ class UnifiedSender:
         Raises:
             InvalidDataError: Not a number over 0; the old limit stays.
         """
-        if bytes_per_s is not None and (isinstance(bytes_per_s, bool) or not isinstance(bytes_per_s, int | float)):
-            raise InvalidDataError(f"bandwidth limit {bytes_per_s!r}: expected bytes a second")
-        if bytes_per_s is not None and not 0 < bytes_per_s <= _MOST_BYTES:
-            raise InvalidDataError(
-                f"bandwidth limit {str(bytes_per_s)[:40]}: expected 0 to {_MOST_BYTES:g} bytes a second"
-            )
+        check_bandwidth(bytes_per_s)
         self._ceiling = bytes_per_s
         self._limit(clock.monotonic())
+
+    def pause(self) -> None:
+        """Let nothing leave until `resume`; what is handed in waits by the rules of the queue."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._paused = False
+        self._pump_or_wake()
 
     async def flush(self) -> None:
         """Wait until nothing waits in the queue and all of it was handed to the transport. Cancelling is safe."""
@@ -236,7 +227,7 @@ class UnifiedSender:
                 item = self._pump()
                 if item is None:
                     await self._wait_for_turn()
-                elif isinstance(item.data, _Reliable):
+                elif isinstance(item.data, ReliableEvent):
                     await self._send_reliable(item)
                 else:
                     await self._open_stream(item)
@@ -258,9 +249,15 @@ class UnifiedSender:
         Returns:
             The best frame, when something has to be waited for before it can go: `run` does that.
         """
+        if self._paused:
+            return None
         now = clock.monotonic()
         if self._quality.observe(now):
             self._limit(now)
+        if self._side_lanes:
+            if (item := self._lane_pump.pump(now)) is None and not len(self._queue):
+                self._idle.set()
+            return item
         while (item := self._queue.best(now)) is not None:
             lane = self._socket.lane
             if lane is None or self._bucket.delay(now) > 0:
@@ -268,7 +265,7 @@ class UnifiedSender:
             if not lane.takes(self._writer.expected_size(item), now, urgent=item.kind is Kind.AUDIO):
                 self._quality.held_up()
                 return None
-            if isinstance(item.data, _Reliable) or not self._writer.is_open(item):
+            if isinstance(item.data, ReliableEvent) or not self._writer.is_open(item):
                 return item
             self._queue.take(now)
             self._send(item, lane, now)
@@ -290,7 +287,7 @@ class UnifiedSender:
 
     async def _send_reliable(self, item: QueueItem) -> None:
         event = item.data
-        self._queue.take(clock.monotonic())
+        self._queue.withdraw(item)
         try:
             reply, size = await self._socket.submit_event(event.name, event.data)
         except PosewireError as exc:
@@ -298,7 +295,7 @@ class UnifiedSender:
             if not event.done.done():
                 event.done.set_exception(exc)
             return
-        reply.add_done_callback(lambda reply: _pass_on(reply, event.done))
+        reply.add_done_callback(event.answered)
         self._sent(item, size, clock.monotonic())
 
     async def _open_stream(self, item: QueueItem) -> None:
@@ -315,6 +312,7 @@ class UnifiedSender:
         if waiting and lane is None:
             await self._socket.writable()
             return
+        waiting = 0 if self._paused else waiting
         delay = self._bucket.delay(clock.monotonic()) if waiting else 0.0
         if waiting and not delay and lane is not None and lane.credited is False:
             delay = _LOOK_AGAIN
@@ -345,17 +343,34 @@ class UnifiedSender:
         self._bucket.charge(size, now=now)
         self.sent += 1
         self.bytes_sent += size
-        self._monitor.update(True, now - item.queued)
+        self.waits.append(now - item.queued)
+        self._monitor.update(True, self.waits[-1])
 
     def _failed(self, item: QueueItem, exc: PosewireError) -> None:
+        if self.on_failed(item, exc):
+            self._queue.withdraw(item)
+            return
         reason = "disconnected" if isinstance(exc, ConnectionError) else "refused"
         if item.waiting:
             self._queue.drop(item, reason)
         else:
-            self.drops[reason] += 1
-            self._tell_drop(item, reason)
+            self.give_up(item, reason)
         self._monitor.update(False, clock.monotonic() - item.queued)
         logger.debug("not sent: %r: %s", item, exc)
+
+    def resend(self, item: QueueItem) -> SendOutcome:
+        """Put a frame into the queue as it is, one that `on_failed` took over."""
+        if self._ended:
+            raise ConnectionError("the session is closed")
+        outcome = self._queue.put(item)
+        self._idle.clear()
+        self._pump_or_wake()
+        return outcome
+
+    def give_up(self, item: QueueItem, reason: str) -> None:
+        """Count a frame that `on_failed` took over, or that was not worth handing in, as dropped."""
+        self.drops[reason] += 1
+        self._tell_drop(item, reason)
 
     def _tell_drop(self, item: QueueItem, reason: str) -> None:
         self._tell(item.kind.name.lower(), item.stream, item.timestamp, reason)
@@ -367,34 +382,19 @@ class UnifiedSender:
     # Inside ----------------------------------------------------------------------------------------------------------
 
     def _put(self, item: QueueItem) -> SendOutcome:
-        if self._ended:
-            raise ConnectionError("the session is closed")
-        if item.kind is Kind.POSE and not self._quality.admits(item.stream, item.queued):
-            self.drops["quality"] += 1
-            self._tell_drop(item, "quality")
+        if not self._ended and item.kind is Kind.POSE and not self._quality.admits(item.stream, item.queued):
+            self.give_up(item, "quality")
             return SendOutcome.DROPPED
-        outcome = self._queue.put(item)
-        self._idle.clear()
-        self._pump_or_wake()
-        return outcome
+        return self.resend(item)
 
     def _take(self, offered: Offered) -> None:
         self.drops["replaced"] += offered.replaced
         for timestamp in offered.times:
             self._tell("pose", offered.stream, timestamp, "replaced")
         try:
-            self._intake.check_grant()
-            self._put(self._intake.item("pose", offered.pose, offered.priority, offered.stream, offered.timestamp))
+            self.intake.check_grant()
+            self._put(self.intake.item("pose", offered.pose, offered.priority, offered.stream, offered.timestamp))
         except PosewireError as exc:
             self.drops["invalid"] += 1
             self._tell("pose", offered.stream, offered.timestamp, "invalid")
             logger.warning("a pose from a thread was dropped: %s", exc)
-
-
-def _pass_on(reply: asyncio.Future[Any], done: asyncio.Future[Any]) -> None:
-    if done.done() or reply.cancelled():
-        return
-    if (error := reply.exception()) is not None:
-        done.set_exception(error)
-    else:
-        done.set_result(reply.result())

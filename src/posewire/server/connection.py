@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import math
 from collections import Counter
 from collections.abc import Callable
@@ -86,6 +87,8 @@ class Connection:
             ask_keyframe=lambda key: ask_keyframe(self, key),
         )
         self.receipts = Receipts(self.outlet.tell_at_once)
+        self._side_outlets: dict[str, Outlet] = {}
+        """Of its session's further connections, by their ids."""
 
     @property
     def user_id(self) -> str:
@@ -98,9 +101,56 @@ class Connection:
         return str(self.outlet.socket.sid)
 
     @property
+    def ending(self) -> bool:
+        """Whether it was said goodbye to."""
+        return self._ending
+
+    @property
+    def outlets(self) -> tuple[Outlet, ...]:
+        """All ways to its client: this connection, then the further ones of its session."""
+        return (self.outlet, *self._side_outlets.values())
+
+    @property
     def waiting(self) -> int:
-        """Messages in its mailbox."""
-        return self.outlet.waiting
+        """Messages in its mailboxes."""
+        return sum(outlet.waiting for outlet in self.outlets)
+
+    def pose_outlet(self, member: int) -> Outlet:
+        """Return the way that poses of a member go to this client: always the same while it is there."""
+        if not self._side_outlets:
+            return self.outlet
+        # Rendezvous hashing (D. Thaler, C. Ravishankar, 1998): when one goes, only what was on it moves.
+        return self._side_outlets[max(self._side_outlets, key=lambda sid: _weight(sid, member))]
+
+    def add_outlet(self, sid: str, outlet: Outlet) -> None:
+        """Let poses go down a further connection of the session."""
+        self._side_outlets[sid] = outlet
+        self._moved()
+
+    def remove_outlet(self, sid: str) -> None:
+        """Let poses go another way: that connection is gone."""
+        self._side_outlets.pop(sid, None)
+        self._moved()
+
+    def reported(self) -> None:
+        """The client said what it got: it reads."""
+        for outlet in self.outlets:
+            outlet.reported()
+
+    def forget(self, key: int) -> None:
+        """Let go of what waits of a stream that is no more."""
+        for outlet in self.outlets:
+            outlet.forget(key)
+
+    def forget_frames(self) -> None:
+        """Let go of all frames that wait."""
+        for outlet in self.outlets:
+            outlet.forget_frames()
+
+    def _moved(self) -> None:
+        # What waits of a stream that goes another way now would be late; who lacks it for the next asks for a keyframe.
+        for outlet in self.outlets:
+            outlet.forget_poses()
 
     def tell(self, message: Outgoing) -> None:
         """Send a control message or an event, in order. Never waits; a client for whom too many wait is given up."""
@@ -169,3 +219,7 @@ class Connection:
                 await self.ended.wait()
         except TimeoutError:
             self.cut()
+
+
+def _weight(sid: str, member: int) -> bytes:
+    return hashlib.blake2b(f"{sid} {member}".encode(), digest_size=8).digest()

@@ -17,11 +17,12 @@ from posewire.server.reports import Reports
 from posewire.server.room import Room
 from posewire.server.room_registry import RoomRegistry
 from posewire.server.seat_keeper import SeatKeeper
+from posewire.server.side_lanes import SideLanes
 from posewire.version import __version__
 
 logger = logging.getLogger(__name__)
 
-_BY_ITSELF: Final = (control.Hello, control.Heartbeat, control.RefreshToken, control.SyncRoom)
+_BY_ITSELF: Final = (control.Hello, control.Heartbeat, control.RefreshToken, control.SyncRoom, control.OpenLane)
 """What a session asks though nobody does anything."""
 
 
@@ -32,6 +33,7 @@ class ControlDesk:
         rooms: The rooms.
         seats: Sessions that can come back.
         moderation: What hosts may do.
+        lanes: Further connections of sessions.
         renew: Called with a connection and a newer token of it; returns the seconds that is good for.
         now: The server's clock, seconds since 1970.
     """
@@ -41,6 +43,7 @@ class ControlDesk:
         rooms: RoomRegistry,
         seats: SeatKeeper,
         moderation: Moderation,
+        lanes: SideLanes,
         *,
         renew: Callable[[Connection, str], float],
         now: Callable[[], float],
@@ -48,6 +51,7 @@ class ControlDesk:
         self._rooms = rooms
         self._seats = seats
         self._moderation = moderation
+        self._lanes = lanes
         self._renew = renew
         self._now = now
         self._reports = Reports()
@@ -75,7 +79,7 @@ class ControlDesk:
         except DataValidationError as exc:
             logger.info("report of %s not understood: %s", connection.user_id, exc)
             return
-        connection.outlet.reported()
+        connection.reported()
         self._reports.take(connection, self._rooms.room_of(connection), report)
 
     def confirm(self, connection: Connection, data: Any) -> None:
@@ -98,6 +102,8 @@ class ControlDesk:
                 return self._welcome(connection, message)
             case control.RefreshToken(token=token):
                 return self._renew(connection, token)
+            case control.OpenLane():
+                return self._lanes.ticket(connection)
             case control.CreateRoom(room=room):
                 return rooms.create(connection, room)
             case control.JoinRoom():

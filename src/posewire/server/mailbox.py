@@ -204,6 +204,11 @@ class Mailbox:
         self._audio.clear()
         self._audio_bytes = self._pose_bytes = 0
 
+    def forget_poses(self) -> None:
+        """Let go of all poses."""
+        self._slots.clear()
+        self._pose_bytes = 0
+
     def _make_room(self) -> None:
         while self.frame_bytes > MOST_FRAME_BYTES:
             largest = max(self._slots.values(), key=lambda slot: slot.size, default=None)

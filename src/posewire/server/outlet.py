@@ -208,6 +208,12 @@ class Outlet:
         if self._mailbox is not None:
             self._mailbox.forget_frames()
 
+    def forget_poses(self) -> None:
+        """Let go of the poses that wait: their streams go another way."""
+        if self._mailbox is not None:
+            self._mailbox.forget_poses()
+            self.flush(clock.monotonic())
+
     def flush(self, now: float) -> bool:
         """Write what the link takes by now; returns whether something still waits. Never waits."""
         box, transport = self._mailbox, self._transport

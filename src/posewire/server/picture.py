@@ -24,6 +24,8 @@ class Picture:
     def __init__(self) -> None:
         self.recent: deque[int] = deque(maxlen=KEPT_REFERENCES)
         """The last keyframes and anchors that were passed on: what everyone has who got all of them."""
+        self.newest = -1
+        """Seq of the newest frame that was passed on."""
         self._path: list[Mail] = []
         self._leaf: Mail | None = None
 
@@ -33,6 +35,7 @@ class Picture:
 
     def take(self, mail: Mail) -> None:
         """Keep a frame, and let go of those that nothing later will refer to."""
+        self.newest = mail.seq
         if mail.frame_type is FrameType.LEAF:
             if self._path and self._path[-1].seq == mail.reference and _is_small([*self._path, mail]):
                 self._leaf = mail

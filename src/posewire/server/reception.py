@@ -13,7 +13,7 @@ from socketio import exceptions as sio_exceptions
 
 from posewire import clock
 from posewire.config import Config
-from posewire.errors import AuthError, ConnectionError, PosewireError, ResourceLimitError
+from posewire.errors import AuthError, ConnectionError, DataValidationError, PosewireError, ResourceLimitError
 from posewire.protocol import control
 from posewire.server.admission import Admission, Verdict
 from posewire.server.connection import Connection
@@ -27,11 +27,14 @@ from posewire.server.revocation import Revocation
 from posewire.server.revocation_list import RevocationList
 from posewire.server.room_registry import RoomRegistry
 from posewire.server.seat_keeper import SeatKeeper
+from posewire.server.side_lane import SideLane
+from posewire.server.side_lanes import SideLanes
 from posewire.server.token_authority import Claims, TokenAuthority
 
 logger = logging.getLogger(__name__)
 
 _EXPIRED: Final = "the token has expired"
+_HEARTBEAT: Final = control.REQUEST_NAMES[control.Heartbeat]
 
 
 class Reception:
@@ -54,7 +57,8 @@ class Reception:
         self._tokens = tokens
         self._revocations = revocations
         moderation = Moderation(config.room, self.rooms, revocations, now=clock.now)
-        self._desk = ControlDesk(self.rooms, self.seats, moderation, renew=self._renew, now=clock.now)
+        self.lanes = SideLanes()
+        self._desk = ControlDesk(self.rooms, self.seats, moderation, self.lanes, renew=self._renew, now=clock.now)
         self._flusher = Flusher()
         self._frames_out = 0
         self._engine: Engine | None = None
@@ -87,7 +91,8 @@ class Reception:
     @property
     def frames_out(self) -> int:
         """Packets handed on, one for each recipient."""
-        return self._frames_out + sum(each.outlet.frames for each in self.connections.values())
+        open_now = sum(outlet.frames for each in self.connections.values() for outlet in each.outlets)
+        return self._frames_out + open_now
 
     def drops(self) -> Counter[str]:
         """What was not passed on, by reason."""
@@ -171,9 +176,12 @@ class Reception:
             raise ConnectionError("the server is shutting down")
         given = auth if isinstance(auth, dict) else {}
         claims = self._verify(given.get("token"))
-        if len(self.connections) >= self._config.server.max_connections:
-            raise ResourceLimitError(f"{len(self.connections)} connections are open, the most this server may have")
+        if (open_now := len(self.connections) + len(self.lanes)) >= self._config.server.max_connections:
+            raise ResourceLimitError(f"{open_now} connections are open, the most this server may have")
         session_id = str(given.get("session") or sid)[:64]
+        if given.get("lane") is not None:
+            self._admit_lane(sid, environ, claims, given["lane"], session_id)
+            return
         connection = Connection(
             self._engine,
             sid,
@@ -193,10 +201,49 @@ class Reception:
         self._expire_later(connection, claims)
         logger.info("connected", extra={"user": claims.sub, "sid": sid})
 
+    def _admit_lane(self, sid: str, environ: dict[str, Any], claims: Claims, ticket: Any, session_id: str) -> None:
+        """Take a further connection of a session in: it shows a ticket, and a token of the same user.
+
+        It counts as a connection in every limit: of its member, of its address, and of the server.
+        """
+        assert self._engine is not None
+        assert self._door is not None
+        connection = self.lanes.redeem(ticket, claims.sub, session_id)
+        if connection.room_id is not None:
+            self.rooms.check_token(claims, connection.room_id)
+        request = environ["aiohttp.request"]
+        quota = self.admission.enter(claims.sub, self._door.key_of(request), clock.monotonic())
+        lane = SideLane(
+            self._engine,
+            sid,
+            environ,
+            connection,
+            quota,
+            flusher=self._flusher,
+            drops=self.relay.drops,
+            config=self._config.server,
+            ask_keyframe=self.rooms.ask_publisher,
+        )
+        self._door.let_in(request)
+        self._engine.eio.frame_handlers[lane.eio_sid] = functools.partial(self.relay.side_frame, lane)
+        self.lanes.add(lane)
+        self.rooms.rerouted(connection)
+        logger.info("lane connected", extra={"user": claims.sub, "sid": sid})
+
+    def _lane_gone(self, sid: str) -> None:
+        lane = self.lanes.remove(sid)
+        if lane is not None:
+            self._frames_out += lane.outlet.frames
+            self.admission.exit(lane.quota, clock.monotonic())
+            self.rooms.rerouted(lane.connection)
+            logger.info("lane disconnected", extra={"user": lane.connection.user_id, "sid": sid})
+
     async def _disconnect(self, sid: str, reason: str = "") -> None:
         connection = self.connections.pop(sid, None)
         if connection is None:
+            self._lane_gone(sid)
             return
+        self.lanes.end(connection)
         self._frames_out += connection.outlet.frames
         self.admission.exit(connection.quota, clock.monotonic())
         connection.release()
@@ -230,7 +277,7 @@ class Reception:
     async def _request(self, event: str, sid: str, *args: Any) -> list[Any]:
         connection = self.connections.get(sid)
         if connection is None:
-            return [False, AuthError("?", "not connected").to_wire()]
+            return self._side_request(event, sid)
         connection.outlet.answered()
         data = args[0] if args else None
         if (refusal := self._over_limit(connection, event, data)) is not None:
@@ -240,6 +287,20 @@ class Reception:
         if len(self.rooms.rooms) > rooms:
             connection.quota.room_made()
         return answer
+
+    def _side_request(self, event: str, sid: str) -> list[Any]:
+        lane = self.lanes.get(sid)
+        if lane is None:
+            return [False, AuthError("?", "not connected").to_wire()]
+        lane.outlet.answered()
+        if (refusal := self._over_limit(lane.connection, event, None)) is not None:
+            return [False, refusal.to_wire()]
+        if event != _HEARTBEAT:
+            return [
+                False,
+                DataValidationError("event", repr(event)[:60], f"expected {_HEARTBEAT}, on a lane").to_wire(),
+            ]
+        return [True, round(clock.now() * 1e6)]
 
     def _over_limit(self, connection: Connection, event: str, data: Any) -> ResourceLimitError | None:
         now = clock.monotonic()

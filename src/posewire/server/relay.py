@@ -19,6 +19,7 @@ from posewire.server.outlet import Outlet, post_all
 from posewire.server.picture import Picture
 from posewire.server.room import Room
 from posewire.server.room_registry import RoomRegistry
+from posewire.server.side_lane import SideLane
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ class Relay:
         self._rooms = rooms
         self.frames_in = 0
         self.drops: Counter[str] = Counter()
-        """Not passed on, by reason: ``damaged``, ``refused``, ``over_limit``, and what recipients' mailboxes let go."""
+        """Not passed on, by reason: ``damaged``, ``refused``, ``over_limit``, ``late``, and what mailboxes let go."""
 
     def frame(self, connection: Connection, packet: Any) -> list[Any]:
         """Pass ``packet`` on; returns the acknowledgement, which a reliable packet asks for."""
@@ -65,9 +66,33 @@ class Relay:
         connection.receipts.count(len(packet))
         if header.kind is Kind.EVENT:
             return self._take_event(header, packet, room, connection)
-        audience = room.audience(connection)
+        audience = room.audience(connection, header.kind)
         self._pass_on(header, packet, room, audience)
         return [True, len(audience)]
+
+    def side_frame(self, lane: SideLane, packet: bytes) -> None:
+        """Pass a pose on that came by another way than the member's own connection; nothing else may come there."""
+        connection = lane.connection
+        lane.receipts.count(len(packet))
+        if not lane.quota.take(len(packet)):
+            verdict = lane.quota.judge(packet, clock.monotonic())
+            if verdict is not Verdict.FINE:
+                self.let_go(connection, verdict)
+                return
+        try:
+            header, room = self._check(connection, packet)
+            if header.kind is not Kind.POSE or header.delivery is Delivery.RELIABLE:
+                raise RoomError(room.state.room_id, "only poses come this way")
+        except PosewireError as exc:
+            self.drops["damaged" if isinstance(exc, ProtocolError | DataValidationError) else "refused"] += 1
+            return
+        picture = room.pictures.get(header.member << 8 | header.stream)
+        if picture is not None and header.seq <= picture.newest:
+            self.drops["late"] += 1  # its stream has gone on by another way since
+            return
+        self.frames_in += 1
+        room.active_at = clock.monotonic()
+        self._pass_on(header, packet, room, room.audience(connection, Kind.POSE))
 
     def let_go(self, connection: Connection, verdict: Verdict) -> ResourceLimitError:
         """Count a frame or a request that is over a limit, and tell its sender, or close its connection."""

@@ -8,6 +8,7 @@ from collections import deque
 from typing import Final
 
 from posewire import clock
+from posewire.protocol import Kind
 from posewire.protocol.control import StreamReport
 from posewire.protocol.room_view import Change
 from posewire.rooms.command import Command
@@ -38,7 +39,8 @@ class Room:
         self.reports: dict[tuple[int, int], dict[int, tuple[float, StreamReport]]] = {}
         """How each stream comes through to each member, and when that was said; by numbers."""
         self._changes: deque[Change] = deque(maxlen=_CHANGES)
-        self._audiences: dict[Connection, tuple[Outlet, ...]] = {}
+        self._audiences: dict[Connection, tuple[tuple[Outlet, ...], tuple[Outlet, ...]]] = {}
+        """Of each member, the ways to the others: of sound, and of poses."""
 
     def seat(self, connection: Connection) -> None:
         """Let a connection in."""
@@ -59,7 +61,7 @@ class Room:
         return list(itertools.islice(self._changes, len(self._changes) - missed, None))
 
     def changed(self) -> None:
-        """Take note that a member's connection was lost, or what it may do has changed."""
+        """Take note that a member's connections are others, or what it may do has changed."""
         self._audiences.clear()
 
     def unseat(self, connection: Connection) -> None:
@@ -67,26 +69,30 @@ class Room:
         del self.connections[connection.user_id]
         self._audiences.clear()
         # In the next room the same numbers are those of others.
-        connection.outlet.forget_frames()
+        connection.forget_frames()
         for key in [key for key in self.pictures if key >> 8 == connection.number]:
             del self.pictures[key]
             for other in self.connections.values():
-                other.outlet.forget(key)
+                other.forget(key)
         for stream in list(self.reports):
             self.reports[stream].pop(connection.number, None)
             if stream[0] == connection.number:
                 del self.reports[stream]
 
-    def audience(self, connection: Connection) -> tuple[Outlet, ...]:
-        """Return the ways to everyone else who may subscribe."""
-        audience = self._audiences.get(connection)
-        if audience is None:
-            audience = self._audiences[connection] = tuple(
-                other.outlet
+    def audience(self, connection: Connection, kind: Kind) -> tuple[Outlet, ...]:
+        """Return the ways to everyone else who may subscribe, of frames of that kind."""
+        audiences = self._audiences.get(connection)
+        if audiences is None:
+            others = [
+                other
                 for other in self.connections.values()
                 if other is not connection and other.subscribe and not other.lost
+            ]
+            audiences = self._audiences[connection] = (
+                tuple(other.outlet for other in others),
+                tuple(other.pose_outlet(connection.number) for other in others),
             )
-        return audience
+        return audiences[kind is Kind.POSE]
 
     def listeners(self, connection: Connection) -> list[Connection]:
         """Return everyone else who may subscribe, those too whose connection is lost."""

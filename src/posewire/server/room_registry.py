@@ -146,7 +146,7 @@ class RoomRegistry:
         room = self.room_of(connection)
         assert room is not None, "only seats in rooms are held"
         connection.lost = True
-        connection.outlet.forget_frames()
+        connection.forget_frames()
         room.changed()
         self.apply(room, Drop(user_id=connection.user_id))
 
@@ -179,13 +179,18 @@ class RoomRegistry:
         self.apply(room, command)
         self.grant(room, connection)
 
+    def rerouted(self, connection: Connection) -> None:
+        """Take note that a connection's session has a lane more, or less."""
+        if (room := self.room_of(connection)) is not None:
+            room.changed()
+
     def grant(self, room: Room, connection: Connection) -> None:
         """Let a connection do what its member may do in the room."""
         member = room.state.members[connection.user_id]
         connection.publish, connection.subscribe = member.publish, member.subscribe
         room.changed()
         if not member.subscribe:
-            connection.outlet.forget_frames()
+            connection.forget_frames()
 
     def close_room(self, room: Room, reason: str) -> list[Connection]:
         """End a room and tell its members why; returns the connections that were in it."""

@@ -58,7 +58,7 @@ async def send_pose_data(pose_data: Any, room_id: str, priority: int = 5) -> boo
         RoomError: ``room_id`` is not the room the session is in.
         DataValidationError: It is no pose.
     """
-    return await session().pose.send_pose_data(pose_data, room_id, priority)
+    return await session().pose.send_pose_data(pose_data, priority, room_id=room_id)
 
 
 async def join_room(room_id: str, user_id: str, role: Role = "member") -> bool:

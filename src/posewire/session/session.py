@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import contextvars
 import copy
+import functools
 import logging
+import os
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Self, TypeVar, overload
@@ -17,14 +19,16 @@ from posewire.config import Config, load_config
 from posewire.errors import ConfigurationError, ConnectionError, PosewireError, RoomError
 from posewire.flow import SendOutcome
 from posewire.lifetime import cancel_and_wait, failure_of, own
-from posewire.monitor import PerformanceMonitor
+from posewire.monitor import AlertManager, PerformanceMonitor, PerformanceReport, save_performance_data
 from posewire.protocol import RoomKey
-from posewire.receiver import Receiver, Subscription
+from posewire.receiver import OneEuro, Receiver, Subscription
 from posewire.recovery import ErrorRecoveryChain
 from posewire.rooms import RoomManager
 from posewire.sender import MediaSender, PoseSender, UnifiedSender
+from posewire.session.alert_runner import AlertRunner
 from posewire.session.link_security import check_link
-from posewire.session.sampler import sample_system
+from posewire.session.sampler import Sampler
+from posewire.session.session_figures import SessionFigures
 from posewire.sockets import Event, SocketManager, TokenProvider
 
 logger = logging.getLogger(__name__)
@@ -59,7 +63,8 @@ class Session:
         pose: Poses on top of it.
         media: Whole captures and sound on top of it.
         receiver: What arrives, with figures.
-        monitor: Figures of what is sent.
+        monitor: Figures, of what is sent above all.
+        alerts: Says when a figure is past its threshold: callbacks, and the event ``alert``.
     """
 
     def __init__(
@@ -76,16 +81,25 @@ class Session:
             raise ConfigurationError("config", type(config).__name__, "expected a posewire.Config or None")
         config = load_config() if config is None else config
         self.config = msgspec.structs.replace(config, socket=msgspec.structs.replace(config.socket, url=url))
-        self.monitor = PerformanceMonitor(self.config.monitor.window_size)
+        self.alerts = AlertManager(cooldown=self.config.monitor.alert_cooldown / 1000)
+        self.alerts.set_thresholds(self.config.monitor.thresholds)
+        self.monitor = PerformanceMonitor(self.config.monitor.window_size, alerts=self.alerts)
+        self.monitor.active = self.config.monitor.enabled
         self.socket = SocketManager(self.config, token=token, credentials=credentials)
-        self._sealed = room_key is not None
+        self._check_link = functools.partial(
+            check_link, encryption_enabled=self.config.security.encryption_enabled, sealed=room_key is not None
+        )
+        self.socket.check_endpoints(self._check_link)
         self.rooms = RoomManager(self.socket, room_key=None if room_key is None else RoomKey(room_key))
         self.sender = UnifiedSender(
             self.socket, self.rooms, self.monitor, config=self.config.sender, media=self.config.media
         )
         self.pose = PoseSender(self.socket, self.rooms, self.sender, self.monitor)
-        self.media = MediaSender(self.sender)
+        self.media = MediaSender(self.sender, self.config.media)
         self.receiver = Receiver(self.socket, self.rooms, self.config.receiver)
+        self._figures = SessionFigures(self.socket, self.sender, self.receiver, self.monitor)
+        runner = AlertRunner(self.alerts, self.socket.dispatch)
+        self._sampler = Sampler(self.monitor, self._figures, runner, self.config.monitor)
         self._room = room
         self._task: asyncio.Task[None] | None = None
         self._open = asyncio.Event()
@@ -115,9 +129,8 @@ class Session:
         """
         if self._task is not None:
             raise RuntimeError("a Session is entered once; call posewire.connect for another")
-        check_link(
-            self.config.socket.url, encryption_enabled=self.config.security.encryption_enabled, sealed=self._sealed
-        )
+        for url in self.socket.get_endpoint_usage():
+            self._check_link(url)
         self._task = asyncio.get_running_loop().create_task(self._run(), name="posewire.session")
         opened = asyncio.get_running_loop().create_task(self._open.wait(), name="posewire.session.opening")
         try:
@@ -174,8 +187,9 @@ class Session:
                 "rooms": self.rooms.run,
                 "keys": self.rooms.follow_keys,
                 "pipeline": self.sender.run,
+                "adaptation": self.pose.run,
                 "keyframes": self.receiver.run,
-                "sampler": lambda: sample_system(self.monitor, interval=self.config.monitor.sample_interval / 1000),
+                "sampler": self._sampler.run,
             }
             async with asyncio.TaskGroup() as group:
                 for name, loop in loops.items():
@@ -244,13 +258,15 @@ class Session:
         Does not wait for the network; cancelling is safe.
 
         Args:
-            pcm: int16 bytes or an array at the rate of ``config.media``, or an `AudioChunk`.
+            pcm: int16 bytes or an array at the rate of ``config.media``, or an `AudioChunk`. With ``media.codec``
+                ``opus`` it leaves in packets of 20 ms; what does not fill one waits for the next.
             stream: Name of the stream.
             timestamp: Time of the first sample, seconds on the scale of ``time.time()``.
             priority: Higher goes first.
 
         Raises:
             DataValidationError: It is no sound.
+            ConfigurationError: It is to be coded by Opus, and the extra ``audio`` is not installed.
             RoomError: We are in no room, or may not publish.
             PosewireError: What ended the session.
         """
@@ -277,7 +293,17 @@ class Session:
 
     # Receiving -------------------------------------------------------------------------------------------------------
 
-    def frames(self, kind: str = "pose", user_id: str | None = None, stream: str | None = None) -> Subscription:
+    def frames(
+        self,
+        kind: str = "pose",
+        user_id: str | None = None,
+        stream: str | None = None,
+        *,
+        playout: str | None = None,
+        delay: float | None = None,
+        fps: float | None = None,
+        smoothing: OneEuro | None = None,
+    ) -> Subscription:
         """Return an async iterator of the others' frames, from now on.
 
         A loop that falls behind loses the oldest frames (`Subscription.dropped` counts them). The loop ends when the
@@ -287,16 +313,27 @@ class Session:
             kind: ``pose`` or ``audio``.
             user_id: Only of this member.
             stream: Only of this stream.
+            playout: ``latest``: each frame as it comes. ``smooth``: poses on an even schedule, each interpolated at
+                exactly the moment that is shown then; sound at even times. ``timecode``: sound and poses of a member,
+                of loops with the same arguments, each released as long after its capture as the other; the event
+                ``synchronization`` tells when that cannot be. By default ``receiver.playout``.
+                See docs/topics/playout.md.
+            delay: Seconds that frames are shown later than the network would allow. By default
+                ``receiver.playout_delay``; when that is 0, the delay follows the jitter.
+            fps: With ``smooth``, poses a second; by default as many as the sender captures.
+            smoothing: How landmarks that tremble are smoothed.
 
         Raises:
             RoomError: We may not subscribe in this room.
-            InvalidDataError: No such kind.
+            InvalidDataError: No such kind or playout, or arguments that do not fit.
         """
         state = self.rooms.state
         member = state.members.get(self.user_id) if state is not None else None
         if state is not None and member is not None and not member.subscribe:
             raise RoomError(state.room_id, f"{member.id} may not subscribe here")
-        return self.receiver.subscribe(kind, user_id, stream)
+        return self.receiver.subscribe(
+            kind, user_id, stream, playout=playout, delay=delay, fps=fps, smoothing=smoothing
+        )
 
     @overload
     def on(self, event: str, handler: _H) -> _H: ...
@@ -321,6 +358,26 @@ class Session:
             "age_p99": max((stream.age_p99 for stream in received), default=0.0),
             "round_trip": self.socket.status.round_trip,
         }
+
+    def generate_performance_report(self) -> PerformanceReport:
+        """Return all figures of this moment with the last hour, alerts and recommendations; also after the end.
+
+        ``to_dict()`` and ``to_json()`` make it data, `posewire.report_markdown` and `posewire.report_page` text.
+        """
+        if self.monitor.active and self._task is not None and not self._task.done():
+            self._sampler.look()  # the last second counts, too
+        return self._figures.report()
+
+    async def save_performance_data(self, path: str | os.PathLike[str]) -> None:
+        """Write the report of this moment as JSON, beside the event loop; `posewire.load_performance_data` reads it.
+
+        Cancelling leaves the writing to end by itself; the file is the old one or the new one, never half of it.
+
+        Raises:
+            MonitoringError: The file cannot be written.
+        """
+        report = self.generate_performance_report()
+        await asyncio.to_thread(save_performance_data, report, path)
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -28,7 +28,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         name: ``gesture``, or one of ours: ``connect``, ``disconnect``, ``reconnect``, ``bye``, ``room``,
-            ``presence``, ``quality``, ``drop``.
+            ``presence``, ``quality``, ``drop``, ``clock``, ``alert``,
+            ``synchronization``.
         data: What came with it.
         user_id: Who sent it; None for ours.
         timestamp: When it was sent, seconds on this machine's clock.

@@ -5,42 +5,49 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 from posewire import clock
+from posewire.config import ConnectionConfig
 from posewire.errors import PosewireError
+from posewire.flow import Exchange
+from posewire.sockets.clock_sync import ClockSync
 
 logger = logging.getLogger(__name__)
 
 
 class Heartbeat:
-    """Exchanges times with the server: measures the round trip, sets the clock, notices silence.
+    """Exchanges times with the server: measures the round trip, keeps its clock, notices silence.
 
     Args:
         ask: Asks the server for its time, microseconds since 1970.
-        interval: Seconds between heartbeats.
+        config: How often, and how often only for the clock: those that fail then are not heartbeats that were missed.
         missed: Awaited when two in a row are not answered: one outage of some seconds is not the end, for TCP brings
             back what was under way, while a new connection would lose it.
+        tell: Told when a clock jumped; see `ClockSync`.
     """
 
     def __init__(
-        self, *, ask: Callable[[], Awaitable[int]], interval: float, missed: Callable[[], Awaitable[None]]
+        self,
+        *,
+        ask: Callable[[], Awaitable[int]],
+        config: ConnectionConfig,
+        missed: Callable[[], Awaitable[None]],
+        tell: Callable[[dict[str, Any]], None] = lambda data: None,
     ) -> None:
-        self.clock = clock.ServerClock()
         self.last = 0.0
         """When the server last answered, on the scale of ``time.time()``; 0 never."""
         self.round_trip = 0.0
         """Seconds the last exchange took."""
+        self.time = ClockSync(self._exchange, interval=config.clock_interval / 1000, tell=tell)
         self._ask = ask
-        self._interval = interval
+        self._interval = config.heartbeat_interval / 1000
         self._missed = missed
 
-    async def sync_clock(self, exchanges: int) -> None:
-        """Measure the server's clock in that many round trips; the quickest counts. Cancelling is safe.
-
-        Raises:
-            ConnectionError: The server does not answer.
-        """
-        self.clock.update([await self._exchange() for _ in range(exchanges)])
+    @property
+    def clock(self) -> clock.ServerClock:
+        """The server's clock."""
+        return self.time.clock
 
     async def run(self) -> None:
         """Send heartbeats for ever."""
@@ -49,7 +56,7 @@ class Heartbeat:
             if not missed:
                 await asyncio.sleep(self._interval)
             try:
-                await self._exchange()
+                await self.time.measure()
                 missed = False
             except PosewireError as exc:
                 logger.warning("heartbeat missed: %s", exc)
@@ -57,7 +64,7 @@ class Heartbeat:
                     await self._missed()
                 missed = not missed
 
-    async def _exchange(self) -> tuple[float, float, float]:
+    async def _exchange(self) -> Exchange:
         asked = clock.now()
         server_us = await self._ask()
         heard = clock.now()

@@ -37,16 +37,32 @@ class Inbound:
 
     def frame(self, packet: bytes) -> None:
         """Take a packet. Never waits."""
-        try:
-            header = unpack_header(packet)
-        except ProtocolError as exc:
-            self.drops[exc.reason] += 1
-            logger.debug("dropped a packet: %s", exc)
+        header = self._header(packet)
+        if header is None:
             return
         if header.kind is Kind.EVENT:
             self._resumption.count(len(packet))
         if (handler := self.packet_handlers.get(header.kind)) is not None:
             handler(header, packet)
+
+    def side_frame(self, packet: bytes) -> None:
+        """Take a packet from another connection than the primary one: poses only come there. Never waits."""
+        header = self._header(packet)
+        if header is None:
+            return
+        if header.kind is not Kind.POSE:
+            # An event would be counted as one of those that come once and in order.
+            self.drops["wrong_lane"] += 1
+        elif (handler := self.packet_handlers.get(Kind.POSE)) is not None:
+            handler(header, packet)
+
+    def _header(self, packet: bytes) -> Header | None:
+        try:
+            return unpack_header(packet)
+        except ProtocolError as exc:
+            self.drops[exc.reason] += 1
+            logger.debug("dropped a packet: %s", exc)
+            return None
 
     def event(self, name: str, data: Any) -> None:
         """Take an event of the server. Never waits."""

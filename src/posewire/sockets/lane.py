@@ -71,6 +71,7 @@ class Lane:
         self._http: aiohttp.ClientSession | None = None
         self._sio: SocketIOClient | None = None
         self._websocket: aiohttp.ClientWebSocketResponse | None = None
+        self._response: aiohttp.ClientResponse | None = None
         self._transport: asyncio.Transport | None = None
         self._sock: Any = None
         self._descriptor = -1
@@ -83,15 +84,21 @@ class Lane:
         """The connection's id on the server; empty when it is not open."""
         return (self._sio.get_sid() or "") if self._sio is not None and not self.closed.is_set() else ""
 
-    async def open(self, token: str, session_id: str) -> None:
+    async def open(self, token: str, session_id: str, *, seconds: float | None = None, ticket: str = "") -> None:
         """Connect and be let in; waits at most ``connect_timeout``. After a failure or cancellation nothing is left.
+
+        Args:
+            token: Says who we are.
+            session_id: Says which session the connection is of.
+            seconds: To wait at most, instead.
+            ticket: Of a further connection of the session: what the server gave for it.
 
         Raises:
             ConnectionError: The server is not there, or does not answer.
             AuthError: It does not accept the token.
             PosewireError: It refuses for another reason, and says which.
         """
-        timeout = self._config.connect_timeout / 1000
+        timeout = self._config.connect_timeout / 1000 if seconds is None else seconds
         self._http = aiohttp.ClientSession(ws_response_class=self._new_websocket)  # type: ignore[arg-type]
         self._sio = SocketIOClient(
             serializer=SocketIOPacket,
@@ -115,7 +122,7 @@ class Lane:
                 with cancellation_kept():
                     await self._sio.connect(
                         self.url,
-                        auth={"token": token, "session": session_id},
+                        auth={"token": token, "session": session_id, **({"lane": ticket} if ticket else {})},
                         transports=["websocket"],
                         wait_timeout=timeout,
                     )
@@ -209,6 +216,12 @@ class Lane:
         packet = SocketIOPacket(sio_packet.EVENT, namespace="/", data=[event, data])
         transport.write(self._masked.frame(packet.encode()))
 
+    def cut(self, reason: str) -> None:
+        """Send and take nothing any more, at once; whoever opened it is to `close` it. Never waits."""
+        self._lost(reason)
+        if self._transport is not None:
+            self._transport.abort()
+
     async def close(self, *, goodbye: bool = True) -> None:
         """Close, in bounded time. Idempotent; when cancelled the connection is cut at once.
 
@@ -263,6 +276,8 @@ class Lane:
                 await self._websocket.close()
         finally:
             # In one step, in case that this is cancelled too.
+            if self._response is not None:
+                self._response.close()  # aiohttp does not when the transport was cut under its reading
             if self._http is not None and (connector := self._http.connector) is not None:
                 self._http.detach()
                 await connector.close()
@@ -272,6 +287,7 @@ class Lane:
     ) -> aiohttp.ClientWebSocketResponse:
         # Kept: when connecting is cancelled, engine.io forgets the WebSocket it has just made.
         self._websocket = aiohttp.ClientWebSocketResponse(reader, writer, protocol, response, *args, **kwargs)
+        self._response = response
         self._transport = response.connection.transport if response.connection is not None else None
         sock = self._transport.get_extra_info("socket") if self._transport is not None else None
         tune(sock)

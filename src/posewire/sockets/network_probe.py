@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import urllib.parse
+from collections.abc import Sequence
 from typing import Final
 
 from posewire.lifetime import cancel_and_wait
@@ -27,7 +28,8 @@ class NetworkProbe:
     """
 
     def __init__(self, url: str, rng: random.Random) -> None:
-        self._url = url
+        self.urls: Sequence[str] = (url,)
+        """Where it looks; there may be several servers, of which one is enough."""
         self._rng = rng
         self._reachable = False
 
@@ -52,7 +54,7 @@ class NetworkProbe:
         looks: set[asyncio.Task[bool]] = set()
         try:
             while (left := deadline - loop.time()) > 0:
-                look = self._answers(max(_ANSWER_SECONDS, 3 * round_trip))
+                look = self._any_answers(max(_ANSWER_SECONDS, 3 * round_trip))
                 looks.add(loop.create_task(look, name="posewire.probe"))
                 pause = _SECONDS_REACHABLE if self._reachable else self._rng.uniform(_SECONDS / 2, _SECONDS)
                 if await self._watch(looks, min(left, pause)):
@@ -80,13 +82,28 @@ class NetworkProbe:
                 return True
         return False
 
-    async def _answers(self, seconds: float) -> bool:
-        parts = urllib.parse.urlsplit(self._url)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+    async def _any_answers(self, seconds: float) -> bool:
+        if len(self.urls) == 1:
+            return await _answers(self.urls[0], seconds)
+        loop = asyncio.get_running_loop()
+        looks = [loop.create_task(_answers(url, seconds), name="posewire.probe.look") for url in self.urls]
         try:
-            async with asyncio.timeout(seconds):
-                _, writer = await asyncio.open_connection(parts.hostname, port)
-        except (OSError, TimeoutError):
+            for look in asyncio.as_completed(looks):
+                if await look:
+                    return True
             return False
-        writer.transport.abort()
-        return True
+        finally:
+            for each in looks:
+                await cancel_and_wait(each)
+
+
+async def _answers(url: str, seconds: float) -> bool:
+    parts = urllib.parse.urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(seconds):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except (OSError, TimeoutError):
+        return False
+    writer.transport.abort()
+    return True

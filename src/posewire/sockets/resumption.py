@@ -24,24 +24,35 @@ class Resumption:
         """Journalled messages that have come since the session began."""
         self._tell = tell
         self._token = ""
+        self._token_of = self._asked = ""
+        """The server that gave it, and the one that was greeted last."""
         self._confirmed = 0
         self._bytes = 0
         self._greeting = False
 
-    def hello(self, member: int = 0) -> control.Hello:
+    @property
+    def elsewhere(self) -> bool:
+        """Whether the server that was greeted last is another than the one that has our seat."""
+        return self._token_of not in ("", self._asked)
+
+    def hello(self, member: int = 0, *, server: str = "") -> control.Hello:
         """Return the first request of a connection. Nothing is confirmed until it is answered.
 
         The server takes a confirmation for a sign that the next token has come.
 
         Args:
             member: Our number in the room we are in, as far as we know.
+            server: Whom it is for; one that did not give the token does not get to see it.
         """
         self._greeting = True
+        self._asked = server
+        if self.elsewhere:
+            return control.Hello(resume="")
         return control.Hello(resume=self._token, received=self.received, member=member)
 
     def welcomed(self, welcome: control.Welcome) -> None:
         """Take the server's answer in: this is the session that it was, or another one begins."""
-        self._token, self._greeting = welcome.resume, False
+        self._token, self._token_of, self._greeting = welcome.resume, self._asked, False
         if not welcome.resumed:
             self.received = 0
         self.confirm()

@@ -17,25 +17,17 @@ from posewire import clock
 from posewire.config import Config, load_config
 from posewire.errors import AuthError, ConnectionError, PosewireError, RoomError
 from posewire.lifetime import cancel_and_wait, failure_of, own
-from posewire.protocol import (
-    EVENT_STREAM,
-    Delivery,
-    Kind,
-    PacketWriter,
-    PoseProtocol,
-    Precision,
-    SealKey,
-    control,
-)
-from posewire.recovery import ErrorRecoveryChain
-from posewire.sockets.connection_status import ConnectionStatus
+from posewire.protocol import EVENT_STREAM, Delivery, Kind, PacketWriter, PoseProtocol, Precision, SealKey, control
+from posewire.sockets.body_compression import BodyCompression
 from posewire.sockets.event_dispatcher import Event, EventDispatcher, Handler
 from posewire.sockets.event_outbox import EventOutbox
 from posewire.sockets.heartbeat import Heartbeat
 from posewire.sockets.inbound import Inbound, PacketHandler, reason_of
-from posewire.sockets.lane import Lane, Reply
+from posewire.sockets.lane import Reply
+from posewire.sockets.pool_access import PoolAccess
 from posewire.sockets.pool_supervisor import PoolSupervisor
 from posewire.sockets.resumption import Resumption
+from posewire.sockets.side_lanes import SideLanes
 from posewire.sockets.token_refresher import TokenRefresher
 from posewire.sockets.token_source import TokenProvider, TokenSource
 
@@ -45,7 +37,7 @@ _T = TypeVar("_T")
 _H = TypeVar("_H", bound=Handler)
 
 
-class SocketManager:
+class SocketManager(PoolAccess, BodyCompression):
     """The connection of a session: connects, authenticates, requests, emits, and comes back after a loss.
 
     Used by a session, or alone: ``async with SocketManager(config, token=…) as socket``. Constructing it costs
@@ -70,17 +62,9 @@ class SocketManager:
         rng: random.Random | None = None,
     ) -> None:
         self.config = load_config() if config is None else config
-        self.url = self.config.socket.url
+        rng = random.Random() if rng is None else rng  # noqa: S311  # jitter, not a secret
         self.writer = PacketWriter()
-        sender = self.config.sender
-        self.protocol = PoseProtocol(
-            self.config.security.compression_level,
-            compression_threshold=sender.compression_threshold if sender.compression_enabled else None,
-            version=sender.protocol_version,
-            precision=Precision(sender.precision_xy, sender.precision_z, sender.precision_visibility),
-            anchor_interval=sender.anchor_interval,
-            keyframe_interval=sender.keyframe_interval / 1000,
-        )
+        self.protocol = _new_protocol(self.config)
         self.welcome: control.Welcome | None = None
         self.room_id: str | None = None
         self.epoch = 0
@@ -96,22 +80,24 @@ class SocketManager:
         self._inbound = Inbound(self._resumption, self.dispatch, self.drops)
         self.on_server_event(control.BYE, self._bye)
         self._pool = PoolSupervisor(
-            self.url,
+            self.config.socket.url,
             self.config.socket,
             on_frame=self._inbound.frame,
             on_event=self._inbound.event,
             on_credit=lambda: self.on_credit(),
             greet=self._greet,
-            notify=lambda name, data: self.dispatch(Event(name=name, data=data)),
+            notify=self._notify,
             round_trip=lambda: self._heartbeat.round_trip,
-            rng=random.Random() if rng is None else rng,  # noqa: S311  # jitter, not a secret
+            rng=rng,
         )
+        self.side = self._new_side_lanes(rng)
         if token is not None or credentials is not None:
             self._pool.source = TokenSource.configured(self.config.socket, token=token, credentials=credentials)
         self._heartbeat = Heartbeat(
             ask=lambda: self.request(control.Heartbeat(), int),
-            interval=self.config.socket.heartbeat_interval / 1000,
+            config=self.config.socket,
             missed=self._pool.drop,
+            tell=lambda data: self.dispatch(Event(name="clock", data=data)),
         )
         self.outbox = EventOutbox(self._pool.usable)
         self._refresher = TokenRefresher(
@@ -119,8 +105,7 @@ class SocketManager:
         )
         self._connecting = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
-        self._total = 0
-        self._failed = 0
+        self._total = self._failed = 0
 
     # Lifetime --------------------------------------------------------------------------------------------------------
 
@@ -172,7 +157,8 @@ class SocketManager:
         async with self._connecting:
             if self.connected:
                 return
-            taken = sum(other.connected for other in self.instances if other is not self)
+            others = [other for other in self.instances if other is not self]
+            taken = sum(other.connected + len(other.side.lanes) for other in others)
             if taken >= self.config.socket.max_connections:
                 raise ConnectionError(
                     f"{taken} connections are open in this process; socket.max_connections allows "
@@ -194,39 +180,14 @@ class SocketManager:
         """Return what must run while connected, by name: exactly one owner runs each."""
         return {
             "supervisor": self._pool.run,
+            "lanes": self.side.run,
             "heartbeat": self._heartbeat.run,
+            "clock": self._heartbeat.time.run,
             "tokens": self._refresher.run,
             "handlers": self._dispatcher.run,
         }
 
     # State -----------------------------------------------------------------------------------------------------------
-
-    @property
-    def connected(self) -> bool:
-        """Whether requests and packets can go out now."""
-        return self._pool.connected
-
-    @property
-    def lane(self) -> Lane | None:
-        """The connection that packets go out on now; None while there is none."""
-        return self._pool.lane if self.connected else None
-
-    @property
-    def status(self) -> ConnectionStatus:
-        """The connection as it is now."""
-        return ConnectionStatus(
-            connected=self.connected,
-            last_heartbeat=self._heartbeat.last,
-            reconnect_count=self._pool.reconnects,
-            error_count=self._pool.errors + self._failed,
-            connection_id=self._pool.lane.id if self._pool.lane is not None else "",
-            round_trip=self._heartbeat.round_trip,
-        )
-
-    @property
-    def recovery(self) -> ErrorRecoveryChain:
-        """What is done against a lost connection; strategies may be added."""
-        return self._pool.recovery
 
     @property
     def clock(self) -> clock.ServerClock:
@@ -242,6 +203,7 @@ class SocketManager:
         """Note the room packets go to, our number in it and what seals them; for `RoomManager`."""
         self.room_id = room_id
         self.epoch += 1
+        self.side.forget_streams()
         self.writer.reset(number, key)
         self.protocol.reset()
 
@@ -305,6 +267,8 @@ class SocketManager:
             raise
         return True
 
+    broadcast = emit  # what the specification's RoomManager calls
+
     def captured_us(self, timestamp: float) -> int:
         """Return a local time as the header wants it: microseconds on the server's clock."""
         return max(0, round(self.clock.to_server(timestamp) * 1e6))
@@ -333,13 +297,6 @@ class SocketManager:
         body, captured_us = self.protocol.encode_event(event, data, own=own), self.captured_us(clock.now())
         return await self.outbox.submit(write, lambda: self.epoch)
 
-    async def writable(self) -> None:
-        """Wait until there is a connection. Cancelling is safe."""
-        while not self.connected:
-            await self._pool.ready.wait()
-            # A lane that is lost stays "ready" until the supervisor has had its turn.
-            await asyncio.sleep(0)
-
     async def ensure_connection(self) -> None:
         """Wait until connected, connecting when nobody does. Cancelling is safe.
 
@@ -354,19 +311,33 @@ class SocketManager:
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
+    def _new_side_lanes(self, rng: random.Random) -> SideLanes:
+        return SideLanes(
+            self.config.socket,
+            primary=self.primary,
+            ask=lambda: self.request(control.OpenLane(), control.LaneTicket),
+            dial=self._pool.open_side_lane,
+            on_frame=self._inbound.side_frame,
+            on_change=self._rerouted,
+            rng=rng,
+        )
+
     async def _greet(self) -> None:
         """What each new connection begins with: who we are, whether we are still there, what time it is."""
-        before, hello = self.welcome, self._resumption.hello(self.writer.member)
+        before, lane = self.welcome, self._pool.usable()
+        hello = self._resumption.hello(self.writer.member, server=lane.url)
+        moved = self._resumption.elsewhere
         welcome = await self.request(hello, control.Welcome)
         if before is not None and before.user_id != welcome.user_id:
             raise AuthError(welcome.user_id, f"this session is that of {before.user_id!r}")
-        self._pool.usable().credited = welcome.acknowledges
+        lane.credited = welcome.acknowledges
         self._refresher.expires_in(welcome.expires_in)
         self._resumption.welcomed(welcome)
         if not welcome.resumed:
-            self._pool.gap = self._pool.gap or welcome.reason or "it is a new one"
+            reason = f"{lane.url} is another server" if moved else "it is a new one"
+            self._pool.gap = self._pool.gap or welcome.reason or reason
             self.outbox.fail(ConnectionError(f"not known whether the event arrived; not resumed: {self._pool.gap}"))
-            await self._heartbeat.sync_clock(self.config.socket.clock_exchanges)
+            await self._heartbeat.time.begin(self.config.socket.clock_exchanges)
         elif self._pool.gap:  # this resumes what began in a greeting that failed; our seat was gone all the same
             welcome = msgspec.structs.replace(welcome, resumed=False, reason=self._pool.gap)
         self.welcome = welcome
@@ -384,6 +355,16 @@ class SocketManager:
         with contextlib.suppress(ConnectionError):  # going: the next one will be told
             self._pool.usable().tell(name, data)
 
+    def _notify(self, name: str, data: Any) -> None:
+        if name == "disconnect":
+            self.side.drop("the session's connection was lost")
+        self.dispatch(Event(name=name, data=data))
+
+    def _rerouted(self, lost: bool) -> None:
+        if lost:
+            self.protocol.restart()
+        self.on_credit()
+
     def _bye(self, data: Any) -> None:
         self._pool.loss = reason_of(data, self.user_id)
 
@@ -396,3 +377,15 @@ class SocketManager:
                     group.create_task(loop(), name=f"posewire.{name}")
         except ExceptionGroup as failures:  # not `except*`: on 3.11.2 it puts what it raises into a group
             raise failures.exceptions[0] from None
+
+
+def _new_protocol(config: Config) -> PoseProtocol:
+    sender = config.sender
+    return PoseProtocol(
+        config.security.compression_level,
+        compression_threshold=sender.compression_threshold if sender.compression_enabled else None,
+        version=sender.protocol_version,
+        precision=Precision(sender.precision_xy, sender.precision_z, sender.precision_visibility),
+        anchor_interval=sender.anchor_interval,
+        keyframe_interval=sender.keyframe_interval / 1000,
+    )

@@ -43,7 +43,8 @@ class TokenSource:
         if credentials is not None and "token" in credentials:
             token = credentials["token"]
             credentials = None
-        self._url = url
+        self.url = url
+        """Where to log in."""
         self._timeout = timeout
         self._ca_file = ca_file
         self._ready = token if isinstance(token, str) else None
@@ -97,7 +98,7 @@ class TokenSource:
             return token
         if self._password and (fresh or self._ready is None):
             self._ready = await login(
-                self._url, self._username, self._password, timeout=self._timeout, ca_file=self._ca_file
+                self.url, self._username, self._password, timeout=self._timeout, ca_file=self._ca_file
             )
         assert self._ready is not None
         return self._ready

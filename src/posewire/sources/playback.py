@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Final, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from posewire import clock
-from posewire.errors import DataValidationError
 from posewire.protocol import PoseData
+from posewire.sources.source import SourceFrame, check_pace
+
+_LATE: Final = 0.5
+"""Seconds: a consumer that is further behind is slow, and gets the newest frame; less is a hiccup of the machine."""
 
 
 class Motion(Protocol):
@@ -26,12 +28,8 @@ class Motion(Protocol):
         ...
 
 
-async def play(
-    motion: Motion, *, fps: float | None = None, loop: bool = True, seconds: float | None = None
-) -> AsyncIterator[PoseData]:
-    """Yield the frames of ``motion``, each at its time; waits between them. Cancelling is safe.
-
-    Deadlines are absolute, so a slow consumer gets late frames at once and the pace does not drift.
+class Playback:
+    """A `Source` of recorded or made motion. Due times are absolute, so that the pace does not drift.
 
     Args:
         motion: What to play.
@@ -42,22 +40,57 @@ async def play(
     Raises:
         DataValidationError: A rate or time that cannot be.
     """
-    if fps is not None and not 0 < fps <= 1000:
-        raise DataValidationError("fps", fps, "expected more than 0, at most 1000")
-    if seconds is not None and not seconds > 0:
-        raise DataValidationError("seconds", seconds, "expected more than 0")
-    times = np.arange(len(motion)) / fps if fps is not None else motion.timestamps - motion.timestamps[0]
-    # One more mean step between the last frame and the first of the next round.
-    length = float(times[-1]) + (float(times[-1]) / (len(times) - 1) if len(times) > 1 else 1 / 30)
-    start = clock.monotonic()
-    lap = 0.0
-    while True:
-        for index in range(len(motion)):
-            due = lap + float(times[index])
-            if seconds is not None and due >= seconds:
-                return
-            await asyncio.sleep(max(0.0, start + due - clock.monotonic()))
-            yield motion.pose(index)
-        if not loop:
-            return
-        lap += length
+
+    def __init__(
+        self, motion: Motion, *, fps: float | None = None, loop: bool = True, seconds: float | None = None
+    ) -> None:
+        check_pace(fps, seconds)
+        self.skipped = 0
+        self._motion = motion
+        times = np.arange(len(motion)) / fps if fps is not None else motion.timestamps - motion.timestamps[0]
+        self._times: npt.NDArray[np.float64] = times
+        # One more mean step between the last frame and the first of the next round.
+        self._length = float(times[-1]) + (float(times[-1]) / (len(times) - 1) if len(times) > 1 else 1 / 30)
+        self._loop = loop
+        self._seconds = seconds
+        self._next = 0
+        """Frames before the next one, over all rounds."""
+        self._start: float | None = None
+        self._captured = 0.0
+        self._closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> SourceFrame:
+        if self._start is None:
+            self._start, self._captured = clock.monotonic(), clock.now()
+        self._skip(clock.monotonic() - self._start - _LATE)
+        lap, index = divmod(self._next, len(self._times))
+        due = lap * self._length + float(self._times[index])
+        if self._closed or (lap and not self._loop) or (self._seconds is not None and due >= self._seconds):
+            raise StopAsyncIteration
+        await asyncio.sleep(max(0.0, self._start + due - clock.monotonic()))
+        # No await after this line: a frame counts as played only by being returned.
+        self._next += 1
+        return SourceFrame(pose=self._motion.pose(index), timestamp=self._captured + due)
+
+    async def aclose(self) -> None:
+        """Play no more. Does not wait."""
+        self._closed = True
+
+    def _skip(self, elapsed: float) -> None:
+        """Go on to the newest frame that was due ``elapsed`` seconds after the start."""
+        lap, rest = divmod(elapsed, self._length)
+        newest = int(lap) * len(self._times) + int(np.searchsorted(self._times, rest, side="right")) - 1
+        if not self._loop:
+            newest = min(newest, len(self._times) - 1)
+        if newest > self._next:
+            self.skipped += newest - self._next
+            self._next = newest

@@ -55,5 +55,15 @@ def test_a_session_notes_what_comes_after_it_was_armed() -> None:
     assert seen.back() == Back()
 
 
+def test_what_the_old_server_sent_does_not_count() -> None:
+    seen = Seen(1, elsewhere=True)
+    seen.arm()
+    seen.heard("ann")
+    assert seen.back() == Back()
+    seen.note("connected_ns")
+    seen.heard("ann")
+    assert seen.back().all_ns
+
+
 def test_rooms_are_of_ten() -> None:
     assert [room_of(index) for index in (0, 9, 10, 49)] == ["room0", "room0", "room1", "room4"]

@@ -24,7 +24,7 @@ from posewire.cli.local_state import local_token, state_dir, users_file, with_lo
 from posewire.cli.running import run, running_loop
 from posewire.server import TokenAuthority, UserStore
 
-COMMANDS = ["demo", "serve", "send", "watch", "token", "user", "bench"]
+COMMANDS = ["demo", "serve", "send", "watch", "token", "user", "bench", "report"]
 
 
 @pytest.fixture(autouse=True)
@@ -120,7 +120,8 @@ def test_send_and_watch_meet_in_a_room(url: str) -> None:
     sent = msgspec.json.decode(out)
     # All of the recording; on a machine that is busy a newer frame may have come before one had left.
     assert sent["drops"].keys() <= {"replaced"}
-    assert (sent["sent"] + sent["drops"].get("replaced", 0), sent["room"]) == (65, "studio")
+    left_out = sent["drops"].get("replaced", 0) + sent["source"]["skipped"]
+    assert (sent["sent"] + left_out, sent["room"]) == (65, "studio")
     # Ctrl-C: the figures are printed, the exit code is that of an interruption, and there is no traceback.
     watch.send_signal(signal.SIGINT)
     out, err = watch.communicate(timeout=20)
@@ -179,28 +180,39 @@ def test_tokens_and_passwords_get_in(url: str, monkeypatch: pytest.MonkeyPatch) 
     assert re.search(r"carol → studio: \d+ frames sent", result.stderr)
 
 
+async def there(url: str, room: str, users: set[str]) -> None:
+    """Wait until all of them are in the room."""
+    token = local_token(posewire.load_config(), "onlooker", room)
+    async with asyncio.timeout(60), posewire.connect(url, token=token, room=room) as session:
+        while not users <= {member.id for member in await session.rooms.get_room_members(room)}:
+            await asyncio.sleep(0.05)
+
+
 def test_a_room_key_comes_from_a_file_or_the_environment(
     url: str, own_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (own_home / "key").write_text("correct horse battery\n")
     (own_home / "other").write_text("another horse, another battery")
     watching = {
-        name: start("watch", "--room", "r", "--url", url, "--seconds", "4", *options)
+        name: start("watch", "--room", "r", "--url", url, "--seconds", "60", *options)
         for name, options in {
             "same": ("--name", "same", "--json", "--room-key-file", "key"),
             "other": ("--name", "other", "--room-key-file", "other"),
             "none": ("--name", "none", "--json"),
         }.items()
     }
+    asyncio.run(there(url, "r", set(watching)))
     monkeypatch.setenv("POSEWIRE_ROOM_KEY", "correct horse battery")
-    sending = ("synthetic", "--url", url, "--room", "r", "--name", "sender", "--seconds", "3.5", "--json")
+    sending = ("synthetic", "--url", url, "--room", "r", "--name", "sender", "--seconds", "1.5", "--json")
     result = invoke("send", *sending)
     assert msgspec.json.decode(result.stdout)["sent"] > 10
+    for process in watching.values():
+        process.send_signal(signal.SIGINT)
     out = {name: process.communicate(timeout=30)[0] for name, process in watching.items()}
     figures = {name: msgspec.json.decode(out[name]) for name in ("same", "none")}
     assert [stream["user"] for stream in figures["same"]["streams"]] == ["sender"]
     # It may have come in the middle of the stream, before it was told who is there; nothing was refused for its seal.
-    assert figures["same"]["drops"].keys() <= {"missing_reference"}
+    assert figures["same"]["drops"].keys() <= {"missing_reference", "unknown_member"}
     assert figures["same"]["drops"].get("missing_reference", 0) < 10
     assert figures["none"]["streams"] == []
     assert figures["none"]["drops"]["no_key"] > 10
@@ -379,4 +391,7 @@ def test_recordings_of_ones_own(url: str, own_home: Path) -> None:
     np.savez(own_home / "mine.npz", landmarks=np.zeros((5, 17, 4), dtype=np.float32), fps=50)
     result = invoke("send", "mine.npz", "--room", "r", "--url", url, "--once", "--json", "--stream", "s")
     assert result.exit_code == 0
-    assert msgspec.json.decode(result.stdout)["sent"] == 5
+    figures = msgspec.json.decode(result.stdout)
+    # A machine that is busy may leave some out, and counts them.
+    assert figures["sent"] + sum(figures["drops"].values()) + figures["source"]["skipped"] == 5
+    assert figures["sent"] > 0

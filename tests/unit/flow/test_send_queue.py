@@ -74,9 +74,30 @@ class Model:
             return entry.item
         return None
 
+    def best_of(self, now: float, kinds: set[Kind]) -> QueueItem | None:
+        # The queue counts what is too old only where the best is looked for.
+        for entry in sorted(self.waiting, key=lambda entry: entry.turn):
+            if entry.item.expires is None or entry.item.expires >= now:
+                break
+            self.waiting.remove(entry)
+            self.drops["expired"] += 1
+        fresh = [each for each in self.waiting if each.item.expires is None or each.item.expires >= now]
+        fitting = [entry for entry in fresh if entry.item.kind in kinds]
+        return min(fitting, key=lambda entry: entry.turn).item if fitting else None
+
+    def withdraw(self, item: QueueItem) -> None:
+        self.waiting = [entry for entry in self.waiting if entry.item is not item]
+
     def clear(self) -> None:
         self.drops["cleared"] += len(self.waiting)
         self.waiting.clear()
+
+    def keep_best(self, count: int) -> int:
+        free = sorted((e for e in self.waiting if e.item.delivery is not Delivery.RELIABLE), key=lambda e: e.worth)
+        gone = free[: max(0, len(self.waiting) - count)]
+        self.waiting = [entry for entry in self.waiting if entry not in gone]
+        self.drops["queue_full"] += len(gone)
+        return len(gone)
 
 
 class SendQueueMachine(RuleBasedStateMachine):
@@ -87,6 +108,21 @@ class SendQueueMachine(RuleBasedStateMachine):
         self.queue = SendQueue(capacity)
         self.model = Model(capacity)
         self.put_count = self.taken = 0
+
+    @rule(capacity=st.integers(1, 6))
+    def resize(self, capacity: int) -> None:
+        # Reliable frames stay, even those that are too many now.
+        self.queue.resize(capacity)
+        self.model.keep_best(capacity)
+        self.model.capacity = capacity
+
+    @rule(count=st.integers(0, 6))
+    def keep_best(self, count: int) -> None:
+        assert self.queue.keep_best(count) == self.model.keep_best(count)
+
+    @invariant()
+    def what_waits_is_told_in_order(self) -> None:
+        assert self.queue.waiting() == [e.item for e in sorted(self.model.waiting, key=lambda e: e.turn)]
 
     @rule(
         priority=st.integers(0, 3),
@@ -126,6 +162,15 @@ class SendQueueMachine(RuleBasedStateMachine):
         assert self.queue.take(now) is expected
         self.taken += expected is not None
 
+    @rule(now=st.integers(0, 5), kinds=st.sets(st.sampled_from(Kind)))
+    def take_one_that_fits(self, now: int, kinds: set[Kind]) -> None:
+        expected = self.model.best_of(now, kinds)
+        assert self.queue.best_of(now, lambda item: item.kind in kinds) is expected
+        if expected is not None:
+            self.queue.withdraw(expected)
+            self.model.withdraw(expected)
+            self.taken += 1
+
     @precondition(lambda self: len(self.model.waiting) > 2)
     @rule()
     def clear(self) -> None:
@@ -134,7 +179,9 @@ class SendQueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_same_waits(self) -> None:
-        assert len(self.queue) == len(self.model.waiting) <= self.queue.capacity
+        assert len(self.queue) == len(self.model.waiting)
+        reliable = sum(entry.item.delivery is Delivery.RELIABLE for entry in self.model.waiting)
+        assert len(self.queue) <= max(self.queue.capacity, reliable)
         assert self.queue.drops == self.model.drops
         assert all(entry.item.waiting for entry in self.model.waiting)
 
@@ -350,3 +397,43 @@ def test_a_dropped_pose_leaves_its_slot() -> None:
     assert queue.put(frame()) is SendOutcome.ACCEPTED
     queue.drop(first, "refused")
     assert (len(queue), queue.drops) == (1, {"refused": 1})
+
+
+def test_a_clean_up_makes_room_for_many_and_keeps_the_best() -> None:
+    queue = SendQueue(10)
+    queue.clean_up_at(0.5, 0.2)
+    assert (queue.threshold, queue.clean_up_shares) == (5, (0.5, 0.2))
+    items = [sound(priority) for priority in (1, 5, 2, 4, 3)]
+    for item in items:
+        queue.put(item)
+    assert (len(queue), queue.drops) == (5, {})
+    assert queue.put(sound(0)) is SendOutcome.DROPPED
+    assert [item.priority for item in queue.waiting()] == [5, 4]
+    assert queue.drops == {"queue_full": 4}
+    queue.resize(100)
+    assert queue.threshold == 50, "a share of what there is now"
+
+
+def test_a_queue_that_shrinks_drops_the_lowest_and_keeps_reliable_frames() -> None:
+    queue = SendQueue(10)
+    event = frame(0, kind=Kind.EVENT, delivery=Delivery.RELIABLE, stream="events")
+    for item in (event, *(sound(priority) for priority in (3, 1, 2))):
+        queue.put(item)
+    queue.resize(2)
+    assert [item.priority for item in queue.waiting()] == [3, 0]
+    assert queue.keep_best(0) == 1
+    assert queue.waiting() == [event]
+    with pytest.raises(QueueManagementError, match="at least 1"):
+        queue.resize(0)
+    assert queue.capacity == 2
+
+
+def test_a_frame_that_is_withdrawn_is_not_counted_and_may_come_back() -> None:
+    queue = SendQueue(2)
+    item = sound()
+    queue.put(item)
+    queue.withdraw(item)
+    queue.withdraw(item)
+    assert (len(queue), queue.drops, queue.take(0.0)) == (0, {}, None)
+    assert queue.put(item) is SendOutcome.ACCEPTED
+    assert queue.take(0.0) is item

@@ -1,4 +1,4 @@
-"""p50, p95 and p99."""
+"""p50, p95, p99 and jitter."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from posewire.monitor import percentiles
+from posewire.monitor.percentiles import jitter_of
 
 
 def by_hand(samples: list[float], percent: float) -> float:
@@ -41,3 +42,9 @@ def test_one_sample() -> None:
 def test_any_iterable() -> None:
     assert percentiles(x / 1 for x in range(101)) == (50, 95, 99)
     assert percentiles(deque(range(101))) == (50, 95, 99)
+
+
+@pytest.mark.parametrize(("samples", "jitter"), [([], 0), ([3.0], 0), ([1.0, 1.0, 1.0], 0), ([1, 3, 2, 2], 1.0)])
+def test_jitter(samples: list[float], jitter: float) -> None:
+    assert jitter_of(samples) == jitter
+    assert jitter_of(deque(samples)) == jitter

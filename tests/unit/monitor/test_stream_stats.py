@@ -196,3 +196,24 @@ def test_a_wrong_clock_is_no_queue() -> None:
     stats.observe(now=100.1, age=0.1, size=1, seq=1)
     assert stats.queueing == 0
     assert stats.interval().frames == 2
+
+
+def test_ages_are_handed_out_once() -> None:
+    stats = StreamStats("alice", "pose", window=4)
+    assert stats.take_ages() == []
+    for seq, age in enumerate((0.1, 0.3, -100.0, 0.2)):  # one of a clock that is wrong
+        stats.observe(now=seq / 10, age=age, size=10, seq=seq)
+    assert stats.take_ages() == [0.2, 0.3, 0.1]
+    assert stats.take_ages() == []
+    for seq in range(4, 14):
+        stats.observe(now=seq / 10, age=seq / 100, size=10, seq=seq)
+    assert stats.take_ages() == [0.13, 0.12, 0.11, 0.1]  # of very many, those of the window
+    assert stats.take_ages() == []
+    assert stats.bytes == 140
+
+
+def test_jitter_of_ages() -> None:
+    stats = StreamStats("alice", "pose")
+    for seq, age in enumerate((0.1, 0.13, 0.11, 0.11)):
+        stats.observe(now=seq / 10, age=age, size=10, seq=seq)
+    assert stats.figures(now=1.0).jitter == pytest.approx(0.05 / 3)

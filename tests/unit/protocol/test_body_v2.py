@@ -39,7 +39,9 @@ def read_pose(body: bytes) -> PoseData:
 
 
 def read_audio(body: bytes) -> AudioChunk:
-    return decode_audio(body, timestamp=0.0)
+    chunk = decode_audio(body, timestamp=0.0)
+    assert isinstance(chunk, AudioChunk)
+    return chunk
 
 
 def pose_body(*fields: Any) -> bytes:

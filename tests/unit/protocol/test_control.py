@@ -156,6 +156,8 @@ SAMPLES: dict[type[msgspec.Struct], msgspec.Struct] = {
         control.SyncRoom(room="r", version=3),
         control.SyncedRoom(changes=[Dropped(user_id="alice"), StreamOpened(stream=STREAM)]),
         control.RefreshToken(token="a.b.c"),
+        control.OpenLane(),
+        control.LaneTicket(ticket="x" * 43, seconds=30.0),
         control.KickMember(room="r", user="eve", reason="noise", ban=60.0),
         control.BanMember(room="r", user="eve", seconds=60.0),
         control.UnbanMember(room="r", user="eve"),

@@ -13,8 +13,10 @@ import pytest
 
 from posewire.errors import ProtocolError
 from posewire.protocol import (
+    AudioChunk,
     FrameType,
     Header,
+    OpusPacket,
     PoseData,
     PoseDecoder,
     RoomSeal,
@@ -87,10 +89,17 @@ def test_version_2() -> None:
             assert body_v2.encode_pose(pose, threshold=None, level=6) == body
     for vector in vectors["audio"]:
         chunk = body_v2.decode_audio(bytes.fromhex(vector["body"]), timestamp=1.0)
+        assert isinstance(chunk, AudioChunk)
         assert (chunk.sample_rate, chunk.channels) == (vector["sample_rate"], vector["channels"])
         assert str(chunk.samples.dtype) == vector["dtype"]
         assert chunk.samples.tolist() == vector["samples"]
         assert body_v2.encode_audio(chunk, threshold=None, level=6).hex() == vector["body"]
+    for vector in vectors["opus"]:
+        packet = body_v2.decode_audio(bytes.fromhex(vector["body"]), timestamp=1.0)
+        assert isinstance(packet, OpusPacket)
+        assert (packet.channels, packet.number) == (vector["channels"], vector["number"])
+        assert (packet.data.hex(), packet.previous.hex()) == (vector["packet"], vector["previous"])
+        assert body_v2.encode_opus(packet).hex() == vector["body"]
     for vector in vectors["events"]:
         name, data = body_v2.decode_event(bytes.fromhex(vector["body"]))
         assert name == vector["name"]

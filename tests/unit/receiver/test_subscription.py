@@ -8,7 +8,8 @@ import pytest
 
 from posewire.errors import ConnectionError
 from posewire.monitor import StreamStats
-from posewire.receiver.subscription import Received, Subscription
+from posewire.receiver.received import Received
+from posewire.receiver.subscription import Subscription
 
 
 def received(seq: int) -> Received:

@@ -26,6 +26,7 @@ from posewire.server.revocation_list import RevocationList
 from posewire.server.room import Room
 from posewire.server.room_registry import RoomRegistry
 from posewire.server.seat_keeper import SeatKeeper
+from posewire.server.side_lanes import SideLanes
 from posewire.server.token_authority import Claims
 
 
@@ -217,8 +218,9 @@ class House:
         self.relay = Relay(self.rooms)
         self.seats = SeatKeeper(self.config, held_by_one=2, give_up=lambda lost: self.rooms.leave(lost, "not back"))
         moderation = Moderation(RoomConfig(), self.rooms, self.revocations, now=lambda: self.time)
+        self.lanes = SideLanes()
         self.desk = ControlDesk(
-            self.rooms, self.seats, moderation, renew=lambda connection, token: 60.0, now=lambda: self.time
+            self.rooms, self.seats, moderation, self.lanes, renew=lambda connection, token: 60.0, now=lambda: self.time
         )
         self.flusher = Flusher()
         self.guests: list[Guest] = []

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from posewire.config import ConnectionConfig
 from posewire.errors import ConnectionError
 from posewire.sockets.heartbeat import Heartbeat
 
@@ -17,7 +18,7 @@ class Rig:
         self.script = iter(answers)
         self.log: list[str] = []
         self.now = 1000.0
-        self.heartbeat = Heartbeat(ask=self._ask, interval=5.0, missed=self._missed)
+        self.heartbeat = Heartbeat(ask=self._ask, config=ConnectionConfig(heartbeat_interval=5000), missed=self._missed)
         monkeypatch.setattr("posewire.sockets.heartbeat.asyncio.sleep", self._sleep)
         monkeypatch.setattr("posewire.sockets.heartbeat.clock.now", lambda: self.now)
 
@@ -66,7 +67,13 @@ async def test_an_answer_tells_when_and_how_far(monkeypatch: pytest.MonkeyPatch)
 
 async def test_the_clock_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig("+++-", monkeypatch)
-    await rig.heartbeat.sync_clock(3)
+    await rig.heartbeat.time.begin(3)
     assert rig.heartbeat.clock.to_server(2000.0) == pytest.approx(2007.0, abs=0.2)
     with pytest.raises(ConnectionError):
-        await rig.heartbeat.sync_clock(1)
+        await rig.heartbeat.time.begin(1)
+
+
+async def test_a_heartbeat_is_an_exchange_of_times_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig("+", monkeypatch)
+    await rig.run()
+    assert rig.heartbeat.clock.offset == pytest.approx(7.125)

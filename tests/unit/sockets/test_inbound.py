@@ -49,6 +49,19 @@ def test_events_of_others_count_before_they_are_handled() -> None:
     assert rig.resumption.received == 2
 
 
+def test_on_a_side_lane_there_are_poses_only() -> None:
+    rig = Rig()
+    for kind in Kind:
+        rig.inbound.packet_handlers[kind] = lambda header, packet: rig.log.append((header.kind.name, packet))
+    for kind in Kind:
+        rig.inbound.side_frame(packet(kind))
+    rig.inbound.side_frame(b"damaged")
+    assert rig.log == [("POSE", packet(Kind.POSE))]
+    assert rig.drops["wrong_lane"] == 2
+    assert rig.drops.total() == 3
+    assert rig.resumption.received == 0, "or what comes by the primary one would be taken for more than it is"
+
+
 def test_what_nobody_handles_counts_too() -> None:
     """The server counts what it sends, not what becomes of it."""
     rig = Rig()

@@ -112,3 +112,18 @@ def test_nothing_is_confirmed_between_hello_and_welcome(told: Told) -> None:
     assert told == []
     resumption.welcomed(welcome("two", resumed=True))
     assert told == [40]
+
+
+def test_another_server_does_not_get_to_see_the_token(told: Told) -> None:
+    resumption = Resumption(told)
+    assert resumption.hello(server="a").resume == ""
+    assert not resumption.elsewhere, "there is no seat anywhere"
+    resumption.welcomed(welcome("one"))
+    assert resumption.hello(7, server="b") == control.Hello(resume="")
+    assert resumption.elsewhere
+    # It did not answer: the first one still has the seat.
+    assert resumption.hello(7, server="a") == control.Hello(resume="one", member=7)
+    resumption.hello(server="b")
+    resumption.welcomed(welcome("two"))
+    assert resumption.hello(server="a").resume == ""
+    assert resumption.hello(server="b").resume == "two"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from posewire import DataValidationError
 from posewire.recording import Recording, load_recording
-from posewire.sources import SAMPLES, SyntheticMotion, play, sample_path
+from posewire.sources import SAMPLES, Playback, SourceFrame, SyntheticMotion, sample_path
 
 TIMES = np.arange(3) / 30
 
@@ -109,11 +110,11 @@ def test_synthetic_motion_is_the_same_for_the_same_seed_and_moves() -> None:
     assert len(one) == 300
 
 
-async def test_play_keeps_order_loops_and_ends() -> None:
+async def test_playback_keeps_order_loops_and_ends() -> None:
     motion = Recording(np.arange(12, dtype=np.float32).reshape(3, 1, 4), TIMES, skeleton="points")
 
     async def firsts(**options: Any) -> list[float]:
-        poses = [pose.pose_landmarks async for pose in play(motion, fps=1000, **options)]
+        poses = [frame.pose.pose_landmarks async for frame in Playback(motion, fps=1000, **options)]
         return [float(pose[0, 0]) for pose in poses if pose is not None]
 
     assert await firsts(loop=False) == [0, 4, 8]
@@ -122,6 +123,74 @@ async def test_play_keeps_order_loops_and_ends() -> None:
 
 
 @pytest.mark.parametrize("options", [{"fps": 0}, {"fps": 2000}, {"seconds": 0}, {"seconds": -1}])
-async def test_paces_that_cannot_be(options: dict[str, float]) -> None:
+def test_paces_that_cannot_be(options: dict[str, float]) -> None:
     with pytest.raises(DataValidationError, match="expected more than 0"):
-        await anext(play(SyntheticMotion(), **options))  # type: ignore[arg-type]
+        Playback(SyntheticMotion(), **options)  # type: ignore[arg-type]
+
+
+class Time:
+    """A clock that the test moves, and sleeping that moves it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.seconds = 50.0
+        monkeypatch.setattr("posewire.clock.monotonic", lambda: self.seconds)
+        monkeypatch.setattr("posewire.clock.now", lambda: self.seconds + 1e9)
+        monkeypatch.setattr("posewire.sources.playback.asyncio.sleep", self.sleep)
+
+    async def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+
+def number_of(frame: SourceFrame) -> int:
+    assert frame.pose.pose_landmarks is not None
+    return int(frame.pose.pose_landmarks[0, 0])
+
+
+def counting(frames: int) -> Recording:
+    landmarks = np.repeat(np.arange(frames, dtype=np.float32), 4).reshape(frames, 1, 4)
+    return Recording(landmarks, np.arange(frames) / 10, skeleton="points")
+
+
+async def test_frames_are_stamped_with_the_time_they_were_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time(monkeypatch)
+    stamps = []
+    async for frame in Playback(counting(3), seconds=0.55):
+        time.seconds += 0.13  # what the consumer does: every frame is later than the one before
+        stamps.append(round(frame.timestamp - 50 - 1e9, 3))
+    assert stamps == [0.0, 0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+async def test_a_consumer_that_is_far_behind_gets_the_newest(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time(monkeypatch)
+    playback = Playback(counting(30))
+    assert number_of(await anext(playback)) == 0
+    time.seconds += 0.45
+    assert number_of(await anext(playback)) == 1, "a hiccup loses nothing"
+    time.seconds += 0.65
+    # 1.1 s: what was due half a second ago is the oldest that goes.
+    assert number_of(await anext(playback)) == 6
+    assert playback.skipped == 4
+    time.seconds += 300 * 3
+    assert number_of(await anext(playback)) == 6
+    assert playback.skipped == 4 + 300 * 30 - 1
+
+
+async def test_the_last_frame_is_not_skipped_when_there_is_no_other_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = Time(monkeypatch)
+    playback = Playback(counting(5), loop=False)
+    await anext(playback)
+    time.seconds += 1000
+    assert [number_of(frame) async for frame in playback] == [4]
+    assert playback.skipped == 3
+
+
+async def test_a_closed_playback_is_over_and_a_cancelled_wait_loses_nothing() -> None:
+    async with Playback(counting(5)) as playback:
+        assert number_of(await anext(playback)) == 0
+        waiting = asyncio.create_task(anext(playback))
+        await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert number_of(await anext(playback)) == 1
+    assert [frame async for frame in playback] == []

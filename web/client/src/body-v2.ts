@@ -33,7 +33,7 @@ export interface EventBody {
 
 /** Names that only the session itself gives to events. */
 export const RESERVED: ReadonlySet<string> = new Set([
-  'connect', 'disconnect', 'reconnect', 'bye', 'room', 'presence', 'keyframe', 'quality', 'drop', 'frame', 'ack', 'report', 'confirm',
+  'connect', 'disconnect', 'reconnect', 'bye', 'room', 'presence', 'keyframe', 'quality', 'drop', 'clock', 'frame', 'ack', 'report', 'confirm',
 ]);
 
 function arrayOf(bytes: Uint8Array, atLeast: number): readonly Value[] {

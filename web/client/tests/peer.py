@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import posewire
-from posewire.sources import SyntheticMotion, play
+from posewire.sources import Playback, SyntheticMotion
 
 CONFIG = posewire.Config(
     security=posewire.SecurityConfig(secret_key="for tests only, " + "0123456789abcdef" * 3),
@@ -75,8 +75,8 @@ class Peer:
             index = 0
             sound = posewire.AudioChunk(np.full((480, 1), 1000, dtype=np.int16), 48_000)
             try:
-                async for pose in play(SyntheticMotion(30)):
-                    await session.send_pose(pose)
+                async for frame in Playback(SyntheticMotion(30)):
+                    await session.send_pose(frame.pose)
                     if audio:
                         await session.send_audio(sound)
                     if index % 30 == 0:

@@ -1,0 +1,190 @@
+"""Every example does what it says, over a real server."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import importlib.util
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import posewire
+from posewire import clock
+from posewire.recording import load_recording
+from posewire.sources import Playback, SyntheticMotion, VideoSource, sample_path
+from tests.connect.conftest import CONFIG, eventually, points
+from tests.unit.sources import fake_backend
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
+PATIENCE = 60.0
+
+
+@pytest.fixture
+async def server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> AsyncIterator[posewire.Server]:
+    """A server that examples find, and a token for them."""
+    monkeypatch.chdir(tmp_path)
+    async with posewire.serve(config=CONFIG) as server:
+        monkeypatch.setenv("POSEWIRE_URL", server.url)
+        monkeypatch.setenv("POSEWIRE_TOKEN", server.issue_token("example"))
+        yield server
+
+
+def member(server: posewire.Server, name: str, room: str = "studio") -> posewire.Session:
+    return posewire.connect(server.url, token=server.issue_token(name), room=room, config=CONFIG)
+
+
+def example(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextlib.asynccontextmanager
+async def running(main: Coroutine[Any, Any, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Run an example meanwhile, and end it as Ctrl-C does."""
+    task = asyncio.create_task(main)
+    try:
+        async with asyncio.timeout(PATIENCE):
+            yield task
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def joined(session: posewire.Session, user: str) -> None:
+    """Wait until the example is in the room."""
+    await eventually(lambda: session.rooms.state is not None and user in session.rooms.state.members)
+
+
+async def first(session: posewire.Session, **which: Any) -> posewire.Frame:
+    return await anext(session.frames(**which))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_examples_are_short_and_say_what_to_run(name: str) -> None:
+    text = (EXAMPLES / f"{name}.py").read_text()
+    assert text.count("\n") <= 60
+    doc = example(name).__doc__ or ""
+    assert f"python examples/{name}.py" in doc
+    assert f"[{name}.py]({name}.py)" in (EXAMPLES / "README.md").read_text()
+
+
+async def test_capture_loop_as_a_shell_runs_it(server: posewire.Server) -> None:
+    async with member(server, "watcher") as watcher:
+        frames = watcher.frames()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, EXAMPLES / "capture_loop.py", env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+        )
+        try:
+            got = [await anext(frames) for _ in range(3)]
+        finally:
+            process.terminate()
+            await process.wait()
+    assert [frame.user_id for frame in got] == ["example"] * 3
+    assert points(got[0]).shape == (33, 4)
+
+
+async def test_custom_skeleton(server: posewire.Server) -> None:
+    async with member(server, "watcher") as watcher, running(example("custom_skeleton").main()):
+        frame = await first(watcher, stream="arm")
+        assert frame.pose is not None
+        assert frame.pose.skeleton == "arm5"
+        # Each bone is as long as it should be, to the step of the codec.
+        bones = np.linalg.norm(np.diff(points(frame)[:, :3], axis=0), axis=1)
+        assert np.allclose(bones, 0.2, atol=0.002)
+
+
+async def test_gesture_bot_greets_once_for_each_raise(server: posewire.Server) -> None:
+    bot = example("gesture_bot")
+    heard: asyncio.Queue[posewire.Event] = asyncio.Queue()
+    standing = np.array(SyntheticMotion().pose(0).pose_landmarks)
+    standing[15:17, 1] = 0.5
+    async with member(server, "alice") as alice, running(bot.main()):
+        alice.on("gesture", heard.put_nowait)
+        await joined(alice, "example")
+        # The nose is at 0.15: up, a little lower, still up, down, up again; then the other hand.
+        for left, right in ((0.10, 0.5), (0.17, 0.5), (0.12, 0.5), (0.5, 0.5), (0.10, 0.5), (0.10, 0.10)):
+            standing[15:17, 1] = left, right
+            before = alice.sender.sent
+            await alice.send_pose(standing)
+            # Poses replace each other, and each of these matters.
+            await eventually(lambda before=before: alice.sender.sent > before)  # type: ignore[misc]
+        events = [await heard.get() for _ in range(3)]
+        assert {event.user_id for event in events} == {"example"}
+        assert [event.data["hand"] for event in events] == ["left", "left", "right"]
+        assert events[0].data == {"name": "hello", "to": "alice", "hand": "left"}
+    nobody = posewire.PoseData(np.full((33, 4), np.nan, dtype=np.float32))
+    assert bot.raised(nobody, margin=0.0) == set()
+    assert bot.raised(posewire.PoseData(np.zeros((5, 4), dtype=np.float32), skeleton="arm5"), margin=0.0) == set()
+
+
+async def test_bridge_rooms_both_ways(server: posewire.Server) -> None:
+    async with (
+        member(server, "alice", "studio") as alice,
+        member(server, "bob", "stage") as bob,
+        running(example("bridge_rooms").main("studio", "stage")),
+    ):
+        await joined(alice, "example")
+        await joined(bob, "example")
+        for here, there, name in ((alice, bob, "alice"), (bob, alice, "bob")):
+            poses, sounds, own = there.frames("pose"), there.frames("audio"), here.frames()
+            pose = asyncio.create_task(anext(poses))
+            sound = asyncio.create_task(anext(sounds))
+            while not (pose.done() and sound.done()):  # until the bridge's own loops have begun
+                await here.send_pose(np.full((33, 4), 0.5), timestamp=clock.now() - 3)
+                await here.send_audio(np.zeros(441, dtype=np.int16))
+                await asyncio.sleep(0.02)
+            assert pose.result().user_id == "example"
+            assert pose.result().stream == f"{name}/pose"
+            assert pose.result().age > 2.5, "capture times go along"
+            assert sound.result().stream == f"{name}/audio"
+            back = asyncio.create_task(anext(own))
+            await asyncio.sleep(0.05)
+            assert not back.done(), "nothing comes back"
+            back.cancel()
+            await asyncio.wait([back])
+
+
+@pytest.mark.parametrize("name", ["jump", "signing"])
+async def test_save_npz_can_be_played_again(server: posewire.Server, tmp_path: Path, name: str) -> None:
+    file = tmp_path / "saved.npz"
+    async with member(server, "alice") as alice, running(example("save_npz").main("alice", file, 0.3)) as saving:
+        await joined(alice, "example")
+        async for frame in Playback(load_recording(sample_path(name))):
+            await alice.send_pose(frame.pose, timestamp=frame.timestamp)
+            if saving.done():
+                break
+    saved, original = load_recording(file), load_recording(sample_path(name))
+    assert saved.duration == pytest.approx(0.3, abs=0.25)
+    assert saved.landmarks.shape[1:] == original.landmarks.shape[1:]
+    pose, before = saved.pose(0), original.pose(0)
+    assert (pose.face_landmarks is None, pose.skeleton) == (before.face_landmarks is None, before.skeleton)
+    # It is one of the recording's poses, to the step of the codec.
+    difference = np.abs(original.landmarks - saved.landmarks[0])[..., :2]
+    assert np.nanmin(np.nanmax(difference, axis=(1, 2))) < 1 / 2048
+
+
+async def test_send_video(server: posewire.Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = example("send_video")
+    fake: Callable[..., VideoSource] = functools.partial(VideoSource, backend=fake_backend.NAME)
+    monkeypatch.setattr(module, "VideoSource", fake)
+    async with member(server, "watcher") as watcher:
+        frames = watcher.frames()
+        await module.main("frames=5,fps=50")
+        frame = await anext(frames)
+    assert frame.user_id == "example"
+    assert 0 <= points(frame)[0, 0] <= 4

@@ -1,0 +1,95 @@
+"""The last hour, however often there is a line."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from posewire.monitor.history import HISTORY_SECONDS, MOST_LINES, History
+from posewire.monitor.performance_metrics import merged, thinned
+from tests.unit.monitor.lines import line
+
+
+def test_once_a_second_every_line_is_kept_for_an_hour() -> None:
+    assert HISTORY_SECONDS == 3600
+    history = History()
+    for second in range(5000):
+        history.add(line(timestamp=float(second)))
+    assert [each.timestamp for each in history.lines()] == list(range(1399, 5000))
+
+
+@pytest.mark.parametrize("gap", [0.005, 0.05, 0.4, 0.9])
+def test_the_hour_is_whole_at_any_rate(gap: float) -> None:
+    # A fortieth of everything, so that the test is quick.
+    history = History(HISTORY_SECONDS / 40, MOST_LINES // 40)
+    most = 0
+    for index in range(int(HISTORY_SECONDS / 20 / gap)):
+        history.add(line(timestamp=index * gap))
+        most = max(most, len(history))
+    times = [each.timestamp for each in history.lines()]
+    assert most <= MOST_LINES // 40
+    assert times[-1] - times[0] == pytest.approx(HISTORY_SECONDS / 40, abs=2)
+    assert max(after - before for before, after in itertools.pairwise(times)) < 2.5
+    assert times[-1] == (int(HISTORY_SECONDS / 20 / gap) - 1) * gap
+
+
+@given(st.lists(st.floats(0, 400), max_size=150))
+def test_lines_are_in_order_bounded_and_not_too_old(gaps: list[float]) -> None:
+    history = History(1000.0, 10)
+    now = 0.0
+    for gap in gaps:
+        now += gap
+        history.add(line(timestamp=now))
+        times = [each.timestamp for each in history.lines()]
+        assert times == sorted(times)
+        assert times[-1] == now
+        assert times[0] >= now - 1000
+        assert len(times) <= 10
+
+
+def test_since() -> None:
+    history = History()
+    for second in (1.0, 2.0, 3.0):
+        history.add(line(timestamp=second))
+    assert [each.timestamp for each in history.since(2.0)] == [2.0, 3.0]
+    assert history.since(3.5) == []
+    assert len(history.since(0)) == len(history) == 3
+
+
+def test_of_two_lines_the_worse_of_what_has_peaks() -> None:
+    older = line(
+        timestamp=1.0,
+        cpu_usage=50.0,
+        loop_lag=0.3,
+        slowest_callback="older",
+        age_p50=0.01,
+        age_p99=0.2,
+        quality_level=2,
+        quality="coarse",
+        sent=10,
+        drops={"replaced": 1},
+    )
+    newer = line(
+        timestamp=2.0, cpu_usage=5.0, loop_lag=0.1, slowest_callback="newer", age_p99=0.1, latency_p99=0.5, sent=20
+    )
+    both = merged(older, newer)
+    assert (both.timestamp, both.sent, both.drops) == (2.0, 20, {})
+    assert (both.cpu_usage, both.age_p99, both.latency_p99) == (50.0, 0.2, 0.5)
+    assert (both.loop_lag, both.slowest_callback) == (0.3, "older")
+    assert (both.quality_level, both.quality) == (2, "coarse")
+    assert both.age_p50 == 0.01
+    assert merged(newer, line(timestamp=3.0, latency_p99=0.9)).loop_lag == 0.1
+
+
+def test_a_line_that_is_worse_in_nothing_changes_nothing() -> None:
+    newer = line(timestamp=2.0)
+    assert merged(line(timestamp=1.0), newer) is newer
+
+
+def test_half_as_many() -> None:
+    assert [each.timestamp for each in thinned([line(timestamp=float(n)) for n in range(5)])] == [1, 3, 4]
+    assert [each.timestamp for each in thinned([line(timestamp=float(n)) for n in range(4)])] == [1, 3]
+    assert thinned([]) == []
