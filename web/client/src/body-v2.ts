@@ -127,6 +127,10 @@ export function encodeAudioV2({ sampleRate, channels, samples }: AudioChunk): By
   return packed([sampleRate, channels, 'i2', bytes]);
 }
 
+export function encodeOpusV2({ channels, packet, number, previous }: OpusPacket): Bytes {
+  return packed([48_000, channels, 'opus', packet, number, previous]);
+}
+
 export function encodeEventV2(name: string, data: unknown): Bytes {
   check(isName(name) && !RESERVED.has(name), `${JSON.stringify(name)} is not a name of an event`);
   const body = packed([name, data]);

@@ -1,7 +1,7 @@
 /** Every golden vector: read, and where this client writes them, written byte for byte. */
 import { describe, expect, test } from 'vitest';
 import { decodePoseV1 } from '../src/body-v1.js';
-import { compressed, decodeAudioV2, decodeEventV2, decodePoseV2, encodeAudioV2, encodeEventV2, encodePoseV2, type AudioChunk } from '../src/body-v2.js';
+import { compressed, decodeAudioV2, decodeEventV2, decodePoseV2, encodeAudioV2, encodeEventV2, encodeOpusV2, encodePoseV2, type AudioChunk, type OpusPacket } from '../src/body-v2.js';
 import { toUtf8 } from '../src/bytes.js';
 import { MissingReference, ProtocolError } from '../src/errors.js';
 import { HEADER_SIZE, packHeader, unpackHeader, type Header } from '../src/header.js';
@@ -68,7 +68,7 @@ describe('version 2', () => {
     }
   });
   test('sound, both ways', async () => {
-    for (const { body, sample_rate, channels, dtype, samples } of audio.filter((each: any) => each.dtype)) {
+    for (const { body, sample_rate, channels, dtype, samples } of audio) {
       const chunk = (await decodeAudioV2(hex(body))) as AudioChunk;
       expect([chunk.sampleRate, chunk.channels]).toEqual([sample_rate, channels]);
       expect(chunk.samples).toBeInstanceOf(dtype === 'int16' ? Int16Array : Float32Array);
@@ -102,9 +102,12 @@ describe('version 2', () => {
     expect(() => encodeEventV2('frame', null)).toThrow(ProtocolError);
     expect(() => encodeEventV2('x', new Uint8Array(65_536))).toThrow(ProtocolError);
   });
-  test('Opus is a packet, its number and a copy', async () => {
-    const packet = await decodeAudioV2(hex('0096cdbb8001a46f707573c403f8fffe07c400'));
-    expect(packet).toEqual({ channels: 1, packet: hex('f8fffe'), number: 7, previous: hex('') });
+  test('Opus, both ways', async () => {
+    for (const { body, channels, packet, number, previous } of load('v2').opus) {
+      const read = await decodeAudioV2(hex(body));
+      expect(read).toEqual({ channels, packet: hex(packet), number, previous: hex(previous) });
+      expect(toHex(encodeOpusV2(read as OpusPacket))).toBe(body);
+    }
   });
 });
 
