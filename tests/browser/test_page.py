@@ -9,8 +9,9 @@ import os
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -168,11 +169,18 @@ async def test_a_sealed_room_with_and_without_the_key(server: posewire.Server, b
     assert browser.complaints == []
 
 
-async def test_who_speaks_has_a_ring_and_is_heard(server: posewire.Server, browser: Browser) -> None:
+@pytest.mark.parametrize("codec", ["pcm", "opus"])
+async def test_who_speaks_has_a_ring_and_is_heard(
+    server: posewire.Server, browser: Browser, codec: Literal["pcm", "opus"]
+) -> None:
+    if codec == "opus":
+        pytest.importorskip("av", reason="needs the extra audio")
+    config = msgspec.structs.replace(CONFIG, media=posewire.MediaConfig(codec=codec))
+
     async def speak() -> None:
         waves = np.sin(np.arange(960) * 2 * np.pi * 440 / 48_000)
         sound = posewire.AudioChunk((12_000 * waves).astype(np.int16), 48_000)
-        async with posewire.connect(server.url, token=server.issue_token("ada"), room=ROOM, config=CONFIG) as session:
+        async with posewire.connect(server.url, token=server.issue_token("ada"), room=ROOM, config=config) as session:
             while True:
                 await session.send_audio(sound)
                 await asyncio.sleep(0.02)
