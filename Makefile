@@ -10,13 +10,19 @@ WORKERS ?= 5
 # Set, it is measured and has to be over 90 %; that takes half as long again.
 COVERAGE ?=
 
+PAGE   := src/posewire/web/index.html
+# What npm writes last.
+NODE   := web/node_modules/.package-lock.json
+WEB    := $(wildcard web/*.json web/client/*.json web/client/src/* web/viewer/*.* web/viewer/src/* web/viewer/public/*)
+
 # MediaPipe's last release with models in it is for these; it needs numpy 1, so it has an environment of its own.
 MEDIAPIPE_PYTHON ?= $(shell for python in $(PYTHON) python3.12 python3.11; do $$python -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null && echo $$python && break; done)
 MEDIAPIPE_VENV   := .venv-mediapipe
 
-.PHONY: demo test test-mediapipe check format bench clean
+.PHONY: page page-test demo test test-mediapipe check format bench clean
 
 demo: $(STAMP)
+	@if command -v npm >/dev/null; then $(MAKE) --no-print-directory page || echo "Going on without the page."; fi
 	@$(BIN)/posewire demo $(ARGS)
 
 test: $(STAMP)
@@ -51,6 +57,23 @@ $(BENCH): $(STAMP)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	@touch $(BENCH)
 
+# What `posewire serve` and `posewire demo` show in a browser. Needs Node; the wheel has it built.
+page: $(PAGE)
+
+# Its own tests: types, vectors, sessions against a server in Python; and a real Chromium (scripts/install_browser.sh).
+page-test: $(STAMP) $(PAGE)
+	@cd web && npm run --silent check && npm run --silent test && npm run --silent test:viewer
+	@$(BIN)/python -m pytest tests/browser $(ARGS)
+
+$(PAGE): $(WEB) $(NODE)
+	@cd web && npm run --silent build
+	@touch $@
+
+$(NODE): web/package-lock.json
+	@echo "Setting up web/ (once) …"
+	@cd web && npm ci --silent --no-audit --no-fund
+	@touch $@
+
 $(MEDIAPIPE_VENV)/.installed: pyproject.toml
 	@test -n "$(MEDIAPIPE_PYTHON)" || { echo "MediaPipe needs Python 3.11 or 3.12: make MEDIAPIPE_PYTHON=/path/to/it …"; exit 1; }
 	@echo "Setting up $(MEDIAPIPE_VENV) (once) …"
@@ -59,4 +82,4 @@ $(MEDIAPIPE_VENV)/.installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(MEDIAPIPE_VENV) .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(MEDIAPIPE_VENV) src/posewire/web web/node_modules web/*/node_modules web/*/dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

@@ -1,12 +1,15 @@
-"""Builds the compiled codec with the package, where there is a compiler; without one the package is pure Python.
+"""Builds what is not Python: the compiled codec, where there is a compiler, and the page, where there is Node.
 
-Hatchling finds it by its name. For an editable installation the library goes beside its sources, for a wheel into it.
+Without one the package is pure Python, without the other it has no page. Hatchling finds this file by its name. For an
+editable installation the library goes beside its sources, for a wheel into it; the page is built for wheels and sdists
+only (``make page`` for a checkout), and a wheel that is built from an sdist has the page of that.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sysconfig
 import tempfile
 from pathlib import Path
@@ -17,6 +20,8 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 _FOLDER: Final = Path("src/posewire/protocol")
 _SOURCES: Final = "_speedups*.c"
 _MODULE: Final = "posewire.protocol._speedups"
+_PAGE: Final = Path("src/posewire/web/index.html")
+_PAGE_SECONDS: Final = 600
 
 
 class CompiledCodec(BuildHookInterface):
@@ -24,6 +29,8 @@ class CompiledCodec(BuildHookInterface):
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compile, and say what came of it; a failure is no error."""
+        if version != "editable":
+            self._build_page()
         if self.target_name != "wheel":
             return
         if os.environ.get("POSEWIRE_PURE", "") not in ("", "0"):
@@ -46,6 +53,24 @@ class CompiledCodec(BuildHookInterface):
             build_data["force_include"][str(library)] = f"posewire/protocol/{library.name}"
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
+
+    def _build_page(self) -> None:
+        """Build the page, unless it is there and not older than its sources, or `POSEWIRE_NO_PAGE=1` says not to."""
+        source, page, npm = Path(self.root) / "web", Path(self.root) / _PAGE, shutil.which("npm")
+        if os.environ.get("POSEWIRE_NO_PAGE", "") not in ("", "0"):
+            return
+        sources = [*source.glob("*.json"), *source.glob("*/src/*"), *source.glob("viewer/*.*")]
+        if page.is_file() and page.stat().st_mtime >= max((file.stat().st_mtime for file in sources), default=0.0):
+            return
+        if npm is None or not (source / "package-lock.json").is_file():
+            self.app.display_warning("posewire: without the page, for there is no npm (Node 20 or newer) to build it")
+            return
+        for command in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
+            try:
+                subprocess.run([npm, *command], cwd=source, check=True, timeout=_PAGE_SECONDS)  # noqa: S603  # our own
+            except (OSError, subprocess.SubprocessError) as exc:
+                self.app.display_warning(f"posewire: without the page, for it could not be built: {exc}")
+                return
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Clear away what compiling left."""

@@ -13,7 +13,8 @@ from posewire.cli.options import json_option, source_of
 from posewire.cli.running import run
 from posewire.cli.watch import show
 from posewire.config import Config
-from posewire.server import serve
+from posewire.server import Server, serve
+from posewire.server.web_page import HOW_TO_GET_IT
 from posewire.session import connect
 from posewire.sources import SAMPLES, Source
 
@@ -41,6 +42,7 @@ async def _demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None
             Console(stderr=True).print(
                 f"Server at {server.url}, room {ROOM!r}: {', '.join(samples)}", markup=False, style="dim"
             )
+            Console(stderr=True).print(_page(server, seconds), markup=False, highlight=False, soft_wrap=True)
         group = await stack.enter_async_context(_performers())
         for name in samples:
             token = server.issue_token(name, room_id=ROOM)
@@ -48,6 +50,13 @@ async def _demo(seconds: float, samples: tuple[str, ...], as_json: bool) -> None
         token = server.issue_token("watcher", room_id=ROOM, publish=False)
         session = await stack.enter_async_context(connect(server.url, token=token, room=ROOM, config=config))
         await show(session, "posewire demo", seconds=seconds, as_json=as_json)
+
+
+def _page(server: Server, seconds: float) -> str:
+    if not server.has_page:
+        return HOW_TO_GET_IT
+    token = server.issue_token("viewer", room_id=ROOM, publish=False)
+    return f"In a browser, for {seconds:g} s (--seconds N): {server.link(ROOM, token)}"
 
 
 async def _perform(url: str, token: str, source: Source, config: Config) -> None:

@@ -17,7 +17,12 @@ from posewire.addresses import is_loopback
 from posewire.cli.local_state import users_file, with_local_secret
 from posewire.cli.options import settings
 from posewire.cli.running import run, running_loop
+from posewire.server import Server
 from posewire.server import serve as start_server
+from posewire.server.web_page import HOW_TO_GET_IT
+
+ROOM = "studio"
+"""The room of the link that is printed; any other does as well."""
 
 
 @click.command(epilog="Example:  posewire serve --port 5000")
@@ -72,9 +77,19 @@ async def _serve(host: str | None, port: int | None, tls: dict[str, str | None])
     async with start_server(host, config.server.port if port is None else port, config) as server:
         line = f"Listening on {server.url}. Ctrl-C stops. Event loop: {running_loop()}."
         console.print(line, markup=False, highlight=False)
+        console.print(_where_the_page_is(server), markup=False, highlight=False, soft_wrap=True)
         # What is there now stays to the end; looking through it for garbage would hold up everyone, all at once.
         gc.freeze()
         await stop.wait()
         console.print("Stopping: members are told.", markup=False, style="dim")
     if interrupted:
         raise KeyboardInterrupt
+
+
+def _where_the_page_is(server: Server) -> str:
+    if not server.has_page:
+        return HOW_TO_GET_IT
+    if not is_loopback(server.host):
+        return f"Page: {server.link('ROOM', 'TOKEN')}, with a token of 'posewire token'."
+    # Whoever reads this terminal may have one: it is good on this machine only.
+    return f"Page: {server.link(ROOM, server.issue_token('viewer', publish=False))}"

@@ -7,6 +7,7 @@ import errno
 import logging
 import os
 import time
+import urllib.parse
 from collections.abc import Coroutine
 from typing import Any, Final, Self
 
@@ -28,6 +29,7 @@ from posewire.server.secret_strength import check_secret
 from posewire.server.tls import server_context
 from posewire.server.token_authority import TokenAuthority
 from posewire.server.user_store import UserStore
+from posewire.server.web_page import WebPage
 from posewire.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -81,6 +83,7 @@ class Server:
         self._engine: Engine | None = None
         self._door: Door | None = None
         self._runner: web.AppRunner | None = None
+        self._page = WebPage()
 
     # Lifetime --------------------------------------------------------------------------------------------------------
 
@@ -108,6 +111,7 @@ class Server:
         engine.attach(app)
         limiter = LoginLimiter.from_config(self.config.security)
         LoginRoute(self.users, self._tokens, self._health, limiter).add_to(app)
+        self._page.add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_SECONDS)
         await self._runner.setup()
         try:
@@ -162,6 +166,23 @@ class Server:
         """Where clients connect to."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{'https' if self.config.server.tls_cert else 'http'}://{host}:{self._port}"
+
+    @property
+    def has_page(self) -> bool:
+        """Whether `url` shows a page in a browser."""
+        return self._page.built
+
+    def link(self, room_id: str, token: str = "") -> str:
+        """Return the address at which a browser shows a room.
+
+        What follows the ``#`` stays in the browser: no server's log has the token.
+
+        Args:
+            room_id: The room.
+            token: Of who opens it; empty for somebody who has one, or a name and a password.
+        """
+        fields = {"room": room_id} | ({"token": token} if token else {})
+        return f"{self.url}/#{urllib.parse.urlencode(fields)}"
 
     def issue_token(
         self,
