@@ -266,11 +266,11 @@ class PerformanceMonitor:
 
     def _growth_rate(self) -> float:
         """Return MB a minute, over the last five minutes."""
-        lines = self._history.since(self._sampled_at - _GROWTH_SECONDS)
-        span = lines[-1].timestamp - lines[0].timestamp if lines else 0.0
-        if span < _GROWTH_LEAST_SECONDS:
+        if (ends := self._history.ends(self._sampled_at - _GROWTH_SECONDS)) is None:
             return 0.0
-        return (lines[-1].memory_usage - lines[0].memory_usage) / span * 60
+        first, last = ends
+        span = last.timestamp - first.timestamp
+        return (last.memory_usage - first.memory_usage) / span * 60 if span >= _GROWTH_LEAST_SECONDS else 0.0
 
     def _fps(self, now: float) -> float:
         times = [when for when, success, _ in self._sends if success]
