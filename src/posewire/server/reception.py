@@ -107,7 +107,9 @@ class Reception:
             room = revocation.room_id
             if connection.seat is not None and connection.seat.void:
                 continue  # it has been ended
-            if room and unicodedata.normalize("NFC", connection.room_id or "") != room:
+            # One that is in no room yet has nothing left to do here, if its token was good for this room only.
+            near = (connection.room_id, connection.claims.room)
+            if room and room not in [unicodedata.normalize("NFC", each or "") for each in near]:
                 continue
             if (reason := self._revocations.check(connection.claims, room or None)) is not None:
                 self._end(connection, reason)
