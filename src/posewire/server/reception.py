@@ -235,6 +235,7 @@ class Reception:
     def _lane_gone(self, sid: str) -> None:
         lane = self.lanes.remove(sid)
         if lane is not None:
+            lane.cut()
             self._frames_out += lane.outlet.frames
             self.admission.exit(lane.quota, clock.monotonic())
             self.rooms.rerouted(lane.connection)
@@ -250,7 +251,11 @@ class Reception:
         self.admission.exit(connection.quota, clock.monotonic())
         connection.release()
         assert self._engine is not None
-        left = reason == self._engine.reason.CLIENT_DISCONNECT or self.draining
+        said = reason == self._engine.reason.CLIENT_DISCONNECT
+        if said and not connection.ending:
+            # Its WebSocket would stay, of no member's and with no deadline.
+            self._engine.eio.start_background_task(connection.close)
+        left = said or self.draining
         if connection.seat is not None and not left and (connection.room_id is not None or connection.seat.void):
             # One that must not come back is remembered too: its goodbye may have been lost.
             if connection.room_id is not None:
