@@ -15,7 +15,7 @@ import pytest
 
 import posewire
 from posewire import ResourceLimitError
-from posewire.protocol import Delivery, FrameType, Kind, SocketIOPacket
+from posewire.protocol import Delivery, FrameType, Kind, SocketIOPacket, control
 from posewire.protocol.client_message import MAX_MESSAGE_BYTES
 from posewire.server.relay import NOTICE
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame
@@ -71,12 +71,12 @@ class Raw:
         self.writer.write("\r\n".join((*head, "", "")).encode())
         return await self.reader.readuntil(b"\r\n\r\n")
 
-    async def enter(self, token: str) -> None:
+    async def enter(self, token: str, **auth: str) -> None:
         """Be let in."""
         head = await self.upgrade("Host: 127.0.0.1")
         assert b" 101 " in head
         await self.message()
-        self.write(SocketIOPacket(0, namespace="/", data={"token": token}).encode())
+        self.write(SocketIOPacket(0, namespace="/", data={"token": token, **auth}).encode())
         assert (await self.message()).startswith(b"\x83\xa4type\x00")
 
     def write(self, payload: bytes, first: int = 0x82, *, says: int | None = None) -> None:
@@ -200,6 +200,23 @@ async def test_a_crowd_that_says_nothing(member: Member, server: posewire.Server
         for _, writer in crowd:
             writer.transport.abort()
     await eventually(lambda: door(server).strangers == 0)
+
+
+@pytest.mark.parametrize("lane", [False, True])
+async def test_who_takes_leave_does_not_keep_the_connection(
+    member: Member, server: posewire.Server, lane: bool
+) -> None:
+    """It is counted as nobody's connection any more, has no deadline, and needs no token that is still good."""
+    async with Raw(server) as raw, member("bob") as bob:
+        auth: dict[str, Any] = {"token": server.issue_token("bob" if lane else "mallory")}
+        if lane:
+            ticket = await bob.socket.request(control.OpenLane(), control.LaneTicket)
+            auth |= {"session": bob.socket._pool._session_id, "lane": ticket.ticket}
+        await raw.enter(**auth)
+        assert server.stats().connections + len(server._reception.lanes) == 2
+        raw.write(SocketIOPacket(1, namespace="/").encode())
+        await gone(raw.reader)
+        await eventually(lambda: server.stats().connections + len(server._reception.lanes) == 1)
 
 
 async def test_a_crowd_of_websockets_that_do_not_say_who_they_are(member: Member, server: posewire.Server) -> None:

@@ -241,6 +241,18 @@ async def test_bad_sound_is_refused(member: Member, pcm: Any, message: str) -> N
             await alice.send_audio(pcm)
 
 
+async def test_a_room_key_does_not_let_a_password_off_this_machine() -> None:
+    session = posewire.connect(
+        "http://10.0.0.1:1",
+        credentials={"username": "alice", "password": "a long passphrase"},
+        room_key=b"k" * 32,
+        config=CONFIG,
+    )
+    with pytest.raises(posewire.SecurityError, match="no room key seals a password"):
+        async with session:
+            pass
+
+
 async def test_plain_text_off_this_machine_is_refused() -> None:
     with pytest.raises(posewire.SecurityError, match="not loopback and not https"):
         async with posewire.connect("http://10.0.0.1:1", token="x", config=CONFIG):

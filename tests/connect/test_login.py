@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
@@ -135,3 +136,29 @@ async def test_a_server_that_only_verifies(tmp_path: Path) -> None:
         with pytest.raises(posewire.ConfigurationError, match="private_key_file"):
             server.issue_token("alice")
         await refused(server.url, "gives no tokens", credentials=credentials())
+
+
+@pytest.mark.parametrize("access", [{"credentials": credentials()}, {"token": "secret"}])
+async def test_a_client_stays_at_the_server_it_was_told(access: Any) -> None:
+    """Who sends it elsewhere could lead it off TLS, or to a server whose name nobody has looked at."""
+    asked: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if request.path == "/stolen":
+            return web.json_response({"token": "stolen"})
+        raise web.HTTPTemporaryRedirect("/stolen")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", elsewhere)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        with pytest.raises(posewire.ConnectionError, match=r"redirects to '/stolen'"):
+            async with posewire.connect(url, config=changed(socket={"reconnect_attempts": 0}), **access):
+                pass
+        assert "/stolen" not in asked
+    finally:
+        await runner.cleanup()

@@ -58,6 +58,17 @@ async def test_in_one_room(server: posewire.Server, member: Member) -> None:
             await eventually(lambda: knows(alice, "alice", "bob"))
 
 
+async def test_in_one_room_who_could_be_in_no_other(server: posewire.Server) -> None:
+    bound = server.issue_token("bob", room_id="studio")
+    async with contextlib.AsyncExitStack() as stack:
+        waiting = await stack.enter_async_context(connect(server, bound, None))
+        free = await stack.enter_async_context(connect(server, server.issue_token("bob"), None))
+        assert await server.revoke("bob", "studio", reason="gone") == 1
+        with pytest.raises(AuthError, match="the token was revoked: gone"):
+            await waiting.wait_ended()
+        assert await free.rooms.join_room("stage", create=True)
+
+
 @pytest.mark.parametrize("room", [None, "studio"])
 async def test_who_is_away(server: posewire.Server, member: Member, room: str | None) -> None:
     async with FaultProxy(server.port) as proxy, member("alice") as alice, contextlib.AsyncExitStack() as stack:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import posewire
-from posewire import AuthError, Event, RoomError, RoomFullError, RoomNotFoundError
+from posewire import AuthError, DataValidationError, Event, RoomError, RoomFullError, RoomNotFoundError
 from posewire.protocol import control
 from posewire.rooms import RoomState
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame
@@ -206,9 +206,13 @@ async def test_the_mirror_equals_the_server_and_mends_itself(member: Member) -> 
         assert mirrored(mended) == mirrored(bob.rooms.state)
 
 
-async def test_an_update_that_makes_no_sense_is_survived(member: Member) -> None:
+@pytest.mark.parametrize(
+    ("version", "change"),
+    [("new", 5), (2, {"type": "left", "user_id": "ghost", "reason": ""}), (2, {"type": "host", "user_id": "ghost"})],
+)
+async def test_an_update_that_makes_no_sense_is_survived(member: Member, version: Any, change: Any) -> None:
     async with member("alice") as alice:
-        alice.socket._inbound.event(control.ROOM, {"room": "studio", "version": "new", "change": 5})
+        alice.socket._inbound.event(control.ROOM, {"room": "studio", "version": version, "change": change})
         assert alice.rooms._mirror.stale.is_set()
         await eventually(lambda: not alice.rooms._mirror.stale.is_set())
         assert alice.rooms.current_room() == "studio"
@@ -291,3 +295,36 @@ async def test_rooms_nobody_joined_are_few_and_go_with_their_maker(server: posew
             assert await alice.rooms.create_room("now it can be")
         await eventually(lambda: server.stats().connections == 1)
         assert [room.room_id for room in await bob.rooms.list_rooms()] == ["empty-0"]
+
+
+@pytest.mark.parametrize(
+    ("event", "answer", "reason"),
+    [
+        ("room.sync", {"changes": [{"type": "dropped", "user_id": "ghost"}]}, "expected a member"),
+        ("stream.open", 256, "expected 1 to 255"),
+        ("stream.open", 0, "expected 1 to 255"),
+        ("heartbeat", (1 << 64) - 1, "expected microseconds since 1970"),
+        ("heartbeat", -1, "expected microseconds since 1970"),
+    ],
+)
+async def test_an_answer_of_a_hostile_server_is_refused_by_name(
+    member: Member, monkeypatch: pytest.MonkeyPatch, event: str, answer: Any, reason: str
+) -> None:
+    async with member("alice") as alice:
+        lane = alice.socket.lane
+        assert lane is not None
+        honest = lane.request
+
+        async def request(name: str, data: Any) -> Any:
+            return answer if name == event else await honest(name, data)
+
+        monkeypatch.setattr(lane, "request", request)
+        with pytest.raises(DataValidationError, match=reason):
+            if event == "room.sync":
+                await alice.rooms.sync_room_state("studio")
+            elif event == "stream.open":
+                await alice.rooms.open_stream("pose", "main")
+            else:
+                await alice.socket._heartbeat.time.measure()
+        monkeypatch.undo()
+        await alice.send_pose(landmarks())

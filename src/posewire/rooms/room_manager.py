@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +21,8 @@ from posewire.rooms.room_state import RoomState
 from posewire.sockets import SocketManager
 
 logger = logging.getLogger(__name__)
+
+_MAX_STREAM_NUMBER: Final = 0xFF
 
 
 class RoomManager:
@@ -291,8 +293,12 @@ class RoomManager:
         Raises:
             RoomError: We are in no room, or may not publish.
             ResourceLimitError: Too many streams.
+            DataValidationError: The server's answer is no number of a stream.
         """
-        return await self._socket.request(control.OpenStream(kind=kind, name=name), int)
+        number = await self._socket.request(control.OpenStream(kind=kind, name=name), int)
+        if not 1 <= number <= _MAX_STREAM_NUMBER:
+            raise DataValidationError("answer to 'stream.open'", number, f"expected 1 to {_MAX_STREAM_NUMBER}")
+        return number
 
     async def follow_keys(self) -> None:
         """Move to every room key that the host hands out; for ever."""

@@ -74,13 +74,20 @@ class RoomMirror:
                     self._tell(presence)
 
     def absorb(self, update: RoomUpdate) -> None:
-        """Take in a change of the room we are in; one that we have is ignored, a gap makes us stale."""
+        """Take in a change of the room we are in; one that we have is ignored, a gap makes us stale.
+
+        Raises:
+            DataValidationError: It is about somebody who is not there; nothing has changed.
+        """
         state, change = self.state, update.change
         if state is None or update.room != state.room_id or update.version <= state.version:
             return
         if update.version > state.version + 1:
             self.stale.set()
             return
+        user_id = getattr(change, "user_id", None)
+        if user_id is not None and user_id not in state.members:
+            raise DataValidationError("room update", f"{str(change)[:80]}", "expected a member")
         before = state.members.get(change.user_id) if isinstance(change, Left | Rekeyed) else None
         if before is not None and isinstance(change, Left):
             self._socket.protocol.forget(before.number)
@@ -102,14 +109,13 @@ class RoomMirror:
     def _update(self, data: Any) -> None:
         try:
             update = control.from_plain(data, RoomUpdate, what="room update")
+            if self.early is not None:
+                self.early.append(update)
+            else:
+                self.absorb(update)
         except DataValidationError as exc:
             logger.warning("room update not understood: %s", exc)
             self.stale.set()
-            return
-        if self.early is not None:
-            self.early.append(update)
-        else:
-            self.absorb(update)
 
     def _tell(self, presence: Presence) -> None:
         self._socket.dispatch(Event(name="presence", data=presence, user_id=presence.user_id or None))

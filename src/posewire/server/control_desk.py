@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from posewire import clock
-from posewire.errors import DataValidationError, PosewireError
+from posewire.errors import DataValidationError, PosewireError, RoomError
 from posewire.protocol import control
 from posewire.server.connection import Connection
 from posewire.server.moderation import Moderation
@@ -172,6 +172,8 @@ class ControlDesk:
         if connection.room_id is not None:
             return f"the session is in room {connection.room_id!r} already"
         older = self._seats.find(connection, hello.resume, hello.received)
+        if older is connection:
+            return "the session is on this connection already"
         if isinstance(older, Connection) and hello.member not in (0, older.number):
             # The answer to its last move was lost. Where it is, it does not know; it will join where it was.
             self._rooms.leave(older, "came back elsewhere")
@@ -195,11 +197,15 @@ class ControlDesk:
         return resume
 
     def _visible(self, connection: Connection, name: str | None = None) -> Iterator[Room]:
-        """Yield the rooms that a connection may see, or the one of that name."""
-        only = connection.claims.room
+        """Yield the rooms that a connection's token is good for, or the one of that name."""
         for room_id, room in self._rooms.rooms.items() if name is None else ((name, self._rooms.rooms.get(name)),):
-            if room is not None and only in (None, room_id):
-                yield room
+            if room is None:
+                continue
+            try:
+                self._rooms.check_token(connection.claims, room_id)
+            except RoomError:
+                continue
+            yield room
 
     def _leave(self, connection: Connection, room_id: str) -> bool:
         if connection.room_id != room_id:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import time
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -76,8 +77,10 @@ class LoginRoute:
     async def _login(self, request: web.Request) -> web.Response:
         try:
             login = await _read(request)
+            # A password that is changed while it is checked was the old one, and so is the token.
+            made = time.time()
             user_id = await self._check(login, request.remote or "?")
-            token = self._tokens.issue(user_id)
+            token = self._tokens.issue(user_id, made=made)
         except _RefusedError as refused:
             answer = web.json_response({"error": refused.error.to_wire()}, status=refused.status)
             if refused.retry_after is not None:

@@ -107,7 +107,9 @@ class Reception:
             room = revocation.room_id
             if connection.seat is not None and connection.seat.void:
                 continue  # it has been ended
-            if room and unicodedata.normalize("NFC", connection.room_id or "") != room:
+            # One that is in no room yet has nothing left to do here, if its token was good for this room only.
+            near = (connection.room_id, connection.claims.room)
+            if room and room not in [unicodedata.normalize("NFC", each or "") for each in near]:
                 continue
             if (reason := self._revocations.check(connection.claims, room or None)) is not None:
                 self._end(connection, reason)
@@ -233,6 +235,7 @@ class Reception:
     def _lane_gone(self, sid: str) -> None:
         lane = self.lanes.remove(sid)
         if lane is not None:
+            lane.cut()
             self._frames_out += lane.outlet.frames
             self.admission.exit(lane.quota, clock.monotonic())
             self.rooms.rerouted(lane.connection)
@@ -248,7 +251,11 @@ class Reception:
         self.admission.exit(connection.quota, clock.monotonic())
         connection.release()
         assert self._engine is not None
-        left = reason == self._engine.reason.CLIENT_DISCONNECT or self.draining
+        said = reason == self._engine.reason.CLIENT_DISCONNECT
+        if said and not connection.ending:
+            # Its WebSocket would stay, of no member's and with no deadline.
+            self._engine.eio.start_background_task(connection.close)
+        left = said or self.draining
         if connection.seat is not None and not left and (connection.room_id is not None or connection.seat.void):
             # One that must not come back is remembered too: its goodbye may have been lost.
             if connection.room_id is not None:

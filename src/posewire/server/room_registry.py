@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import unicodedata
 from collections.abc import Callable
 
 from posewire.config import RoomConfig
@@ -44,12 +45,16 @@ class RoomRegistry:
         """Make a room; False when there is one.
 
         Raises:
-            RoomError: The token is for another room, or void in this one.
+            RoomError: The token is for another room, or void in this one; or a room of a twin name is open.
             ResourceLimitError: Too many rooms.
         """
         self.check_token(connection.claims, room_id)
         if room_id in self.rooms:
             return False
+        # Revocations hold for both, and the host of the one must not lift those of the other.
+        normal = unicodedata.normalize("NFC", room_id)
+        if any(unicodedata.normalize("NFC", other) == normal for other in self.rooms):
+            raise RoomError(room_id, "a room whose name looks the same is open")
         if len(self.rooms) >= self._config.max_rooms:
             raise ResourceLimitError(f"{len(self.rooms)} rooms are open, the most this server may have")
         waiting = sum(room.maker is connection and not room.connections for room in self.rooms.values())

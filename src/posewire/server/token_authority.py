@@ -117,8 +117,20 @@ class TokenAuthority:
         subscribe: bool = True,
         moderate: bool = False,
         ttl: float | None = None,
+        made: float | None = None,
     ) -> str:
-        """Return a token; ``ttl`` in seconds.
+        """Return a token.
+
+        Args:
+            user_id: Who its holder is.
+            room_id: The only room it is good for; None for any.
+            role: The most its holder may be.
+            publish: Whether its holder may send.
+            subscribe: Whether its holder may receive.
+            moderate: Whether its holder may kick, ban and mute.
+            ttl: Seconds it is good for; None is the lifetime.
+            made: When what it rests on was looked at, seconds since 1970: what was revoked later holds against it.
+                None is now.
 
         Raises:
             DataValidationError: A name, role or time that cannot be.
@@ -131,7 +143,7 @@ class TokenAuthority:
         if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= self.max_lifetime:
             most = f"at most {self.max_lifetime:g} (security.token_max_lifetime)"
             raise DataValidationError("ttl", repr(ttl), f"expected seconds, more than 0, {most}")
-        now = self._now()
+        now = self._now() if made is None else made
         claims: dict[str, Any] = {
             "sub": user_id,
             "iat": now,

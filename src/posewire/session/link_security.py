@@ -8,16 +8,20 @@ from posewire.addresses import is_loopback
 from posewire.errors import SecurityError
 
 
-def check_link(url: str, *, encryption_enabled: bool, sealed: bool) -> None:
+def check_link(url: str, *, encryption_enabled: bool, sealed: bool, password: bool = False) -> None:
     """Refuse a plain-text link that leaves this machine, unless a room key seals what goes over it.
+
+    A password goes over it before any room: nothing seals it.
 
     Raises:
         SecurityError: It is one, and ``security.encryption_enabled`` is on.
     """
     parts = urllib.parse.urlsplit(url)
-    if encryption_enabled and not sealed and parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+    if not encryption_enabled or parts.scheme != "http" or is_loopback(parts.hostname or ""):
+        return
+    if password or not sealed:
+        key = "for no room key seals a password" if password else "give a room_key"
         raise SecurityError(
             "plain-text link",
-            f"{url} is not loopback and not https; use https, give a room_key, "
-            "or set security.encryption_enabled to false",
+            f"{url} is not loopback and not https; use https, {key}, or set security.encryption_enabled to false",
         )

@@ -87,7 +87,10 @@ class Session:
         self.monitor.active = self.config.monitor.enabled
         self.socket = SocketManager(self.config, token=token, credentials=credentials)
         self._check_link = functools.partial(
-            check_link, encryption_enabled=self.config.security.encryption_enabled, sealed=room_key is not None
+            check_link,
+            encryption_enabled=self.config.security.encryption_enabled,
+            sealed=room_key is not None,
+            password=bool((credentials or {}).get("password")),
         )
         self.socket.check_endpoints(self._check_link)
         self.rooms = RoomManager(self.socket, room_key=None if room_key is None else RoomKey(room_key))
@@ -125,7 +128,7 @@ class Session:
             AuthError: The token or the credentials are not accepted.
             ConnectionError: The server cannot be reached.
             RoomError: The room cannot be joined.
-            SecurityError: The link is plain text and leaves this machine, and there is no room key.
+            SecurityError: The link is plain text and leaves this machine, and there is no room key, or a password.
         """
         if self._task is not None:
             raise RuntimeError("a Session is entered once; call posewire.connect for another")

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from posewire import clock
 from posewire.config import ConnectionConfig
-from posewire.errors import PosewireError
+from posewire.errors import DataValidationError, PosewireError
 from posewire.flow import Exchange
 from posewire.sockets.clock_sync import ClockSync
 
 logger = logging.getLogger(__name__)
+
+_LATEST_US: Final = 1 << 53
+"""In the year 2255: what is later cannot be told in the header of a packet for much longer."""
 
 
 class Heartbeat:
@@ -68,5 +71,7 @@ class Heartbeat:
         asked = clock.now()
         server_us = await self._ask()
         heard = clock.now()
+        if not 0 <= server_us <= _LATEST_US:
+            raise DataValidationError("answer to 'heartbeat'", server_us, "expected microseconds since 1970")
         self.last, self.round_trip = heard, heard - asked
         return asked, server_us / 1e6, heard

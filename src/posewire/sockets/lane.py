@@ -22,7 +22,7 @@ from posewire.protocol import SocketIOPacket, control, wrap_frame
 from posewire.sockets.kernel_queue import confirm_now, tune, unsent
 from posewire.sockets.masked_frame import MaskedFrames
 from posewire.sockets.socketio_client import SocketIOClient
-from posewire.sockets.trust import client_context, distrust
+from posewire.sockets.trust import client_context, distrust, no_redirects
 
 logger = logging.getLogger(__name__)
 
@@ -99,7 +99,10 @@ class Lane:
             PosewireError: It refuses for another reason, and says which.
         """
         timeout = self._config.connect_timeout / 1000 if seconds is None else seconds
-        self._http = aiohttp.ClientSession(ws_response_class=self._new_websocket)  # type: ignore[arg-type]
+        self._http = aiohttp.ClientSession(
+            ws_response_class=self._new_websocket,  # type: ignore[arg-type]
+            trace_configs=[no_redirects()],
+        )
         self._sio = SocketIOClient(
             serializer=SocketIOPacket,
             http_session=self._http,

@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 
 from posewire.errors import AuthError, ConnectionError, error_from_wire
-from posewire.sockets.trust import client_context, distrust
+from posewire.sockets.trust import client_context, distrust, no_redirects
 
 LOGIN_PATH = "/login"
 
@@ -21,7 +21,7 @@ async def login(url: str, username: str, password: str, *, timeout: float, ca_fi
     """
     try:
         async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout)) as http,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout), trace_configs=[no_redirects()]) as http,
             http.post(
                 url + LOGIN_PATH, json={"username": username, "password": password}, ssl=client_context(ca_file)
             ) as response,

@@ -6,6 +6,8 @@ import functools
 import os
 import ssl
 
+import aiohttp
+
 from posewire.errors import ConfigurationError
 
 
@@ -45,3 +47,15 @@ def distrust(exc: BaseException, ca_file: str | None) -> str | None:
             return f"its certificate is not accepted ({why}), by {trusted}"
         seen = seen.__cause__ or seen.__context__
     return None
+
+
+def no_redirects() -> aiohttp.TraceConfig:
+    """Return what keeps an HTTP client at the server it was told: a redirect could lead to another one, or off TLS."""
+    tracing = aiohttp.TraceConfig()
+    tracing.on_request_redirect.append(_refuse)
+    return tracing
+
+
+async def _refuse(session: object, context: object, params: aiohttp.TraceRequestRedirectParams) -> None:
+    where = params.response.headers.get("Location", "")
+    raise aiohttp.ClientConnectionError(f"it redirects to {where[:100]!r}")

@@ -248,6 +248,17 @@ async def test_half_open_the_newer_wins_and_the_older_is_told(house: House, alic
     assert refusal(house.relay.frame(bob.connection, event))
 
 
+async def test_a_session_that_shows_its_token_where_it_is_goes_on(house: House) -> None:
+    guest = house.connect("alice")
+    first = guest.hello()
+    again = guest.hello(first.resume)
+    assert (again.resumed, again.reason) == (False, "the session is on this connection already")
+    assert again.resume not in ("", first.resume)
+    guest.ask(control.JoinRoom(room="studio", create=True))
+    house.lose(guest)
+    assert house.connect("alice").hello(again.resume).resumed
+
+
 async def test_a_token_that_was_used_opens_nothing_once_the_next_has_come(house: House, alice: Guest) -> None:
     bob, first = member(house, "bob")
     house.lose(bob)
@@ -428,6 +439,19 @@ async def test_a_token_for_one_room_shows_no_other(house: House, alice: Guest) -
         assert (info is not None, bool(members)) == (seen, seen)
     assert anyone.ask(control.RoomInfo(room="nowhere")) is None
     assert anyone.ask(control.RoomMembers(room="nowhere")) == []
+
+
+@pytest.mark.parametrize("only", ["studio", None])
+async def test_a_token_that_was_made_void_for_a_room_shows_it_no_more(
+    house: House, alice: Guest, only: Name | None
+) -> None:
+    other = house.connect("bob", room=only)  # a second connection, on which it did not join
+    house.join("bob", room="studio")
+    assert len(other.ask(control.RoomMembers(room="studio"))) == 2
+    assert alice.ask(control.KickMember(room="studio", user="bob"))
+    assert other.ask(control.RoomMembers(room="studio")) == []
+    assert other.ask(control.RoomInfo(room="studio")) is None
+    assert other.ask(control.ListRooms()) == []
 
 
 async def test_a_sync_by_difference_or_by_snapshot(house: House, alice: Guest) -> None:

@@ -20,6 +20,7 @@ from posewire import AuthError, ConfigurationError, ResourceLimitError, Security
 from posewire.server import TokenAuthority, UserStore, login_route
 from posewire.server.login_limiter import LoginLimiter
 from posewire.server.login_route import MAX_BODY_BYTES, LoginRoute
+from posewire.server.revocation_list import RevocationList
 from posewire.sockets.login import login
 
 PASSWORD = "a long passphrase"
@@ -74,6 +75,27 @@ async def test_the_right_password_gives_a_token(house: House) -> None:
     assert status == 200
     assert answer["user_id"] == "alice"
     assert house.tokens.verify(answer["token"]).sub == "alice"
+
+
+async def test_a_password_that_is_changed_while_it_is_checked_was_the_old_one(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verify = house.users.verify
+
+    async def slowly(name: str, password: str) -> str:
+        name = await verify(name, password)
+        await house.users.set_password(name, "another passphrase")
+        return name
+
+    monkeypatch.setattr(house.users, "verify", slowly)
+    status, answer, _ = await house.attempt("alice", PASSWORD)
+    assert status == 200
+    revocations = RevocationList(house.users.file)
+    await revocations.load()
+    assert revocations.check(house.tokens.verify(answer["token"])) == "the token was revoked: the password was changed"
+    monkeypatch.undo()
+    _, answer, _ = await house.attempt("alice", "another passphrase")
+    assert revocations.check(house.tokens.verify(answer["token"])) is None
 
 
 async def test_the_token_has_the_name_in_its_normal_form(house: House) -> None:

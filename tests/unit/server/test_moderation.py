@@ -240,6 +240,28 @@ async def test_a_name_that_looks_the_same_is_not_a_way_around(house: House, alic
     assert house.revocations.check(owner.connection.claims, "studio") is None
 
 
+@pytest.mark.parametrize(
+    ("name", "twin"),
+    [
+        ("caf\u00e9", "cafe\u0301"),
+        ("cafe\u0301", "caf\u00e9"),
+        ("Kitchen", "\u212aitchen"),
+        ("\u212aitchen", "Kitchen"),
+    ],
+)
+async def test_a_room_whose_name_looks_the_same_is_not_a_way_around(house: House, name: str, twin: str) -> None:
+    """Bans hold for all names that look the same: the host of another such room could lift those of this one."""
+    anna, friend = house.join("anna", name), house.connect("friend")
+    house.join("bob", name)
+    assert anna.ask(control.KickMember(room=name, user="bob"))
+    for request in (control.JoinRoom(room=twin, create=True), control.CreateRoom(room=twin)):
+        assert "a room whose name looks the same is open" in refusal(friend.answer(request))
+    assert refusal(friend.answer(control.UnbanMember(room=twin, user="bob")))
+    assert "banned for another" in refusal(house.connect("bob").answer(control.JoinRoom(room=name)))
+    house.lose(anna)
+    assert friend.ask(control.CreateRoom(room=twin))
+
+
 async def test_the_owner_of_the_server_has_the_last_word(house: House, alice: Guest) -> None:
     """`server.revoke(user, room, ban=…)` is not for a host of that room to lift."""
     house.revocations.add("eve", "studio", banned_until=house.time + 1000, reason="police")

@@ -24,5 +24,9 @@ def test_only_plain_text_off_this_machine_is_refused() -> None:
     check_link("https://example.org", encryption_enabled=True, sealed=False)
     check_link("http://example.org", encryption_enabled=False, sealed=False)
     check_link("http://example.org", encryption_enabled=True, sealed=True)
+    with pytest.raises(SecurityError, match="no room key seals a password"):
+        check_link("http://example.org", encryption_enabled=True, sealed=True, password=True)
+    for url, encryption_enabled in (("http://localhost", True), ("https://example.org", True), ("http://a.b", False)):
+        check_link(url, encryption_enabled=encryption_enabled, sealed=True, password=True)
     with pytest.raises(SecurityError, match=r"http://example\.org is not loopback"):
         check_link("http://example.org", encryption_enabled=True, sealed=False)
