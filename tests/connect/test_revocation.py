@@ -126,8 +126,9 @@ async def test_a_host_that_bans_many_names_does_no_harm_to_others(
         assert bob.rooms.current_room() == "studio"
 
 
-async def test_a_host_cannot_lift_what_the_owner_decided(server: posewire.Server, member: Member) -> None:
-    await server.revoke("mallory", "studio", ban=1000, reason="by the owner")
+@pytest.mark.parametrize("reason", ["by the owner", "kicked from room 'studio' by the owner"])
+async def test_a_host_cannot_lift_what_the_owner_decided(server: posewire.Server, member: Member, reason: str) -> None:
+    await server.revoke("mallory", "studio", ban=1000, reason=reason)
     async with member("alice") as alice:
         with contextlib.suppress(PosewireError):
             await alice.rooms.unban_member("studio", "mallory")

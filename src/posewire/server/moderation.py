@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import unicodedata
 from collections.abc import Callable
-from typing import Final
 
 import msgspec
 
@@ -13,7 +12,7 @@ from posewire.config import RoomConfig
 from posewire.protocol import control
 from posewire.rooms.command import Ban, Kick, Lock, SetGrants, SetRole, SetStatus, Unban
 from posewire.server.connection import Connection
-from posewire.server.revocation_list import RevocationList
+from posewire.server.revocation_list import BY_HOST, RevocationList
 from posewire.server.room import Room
 from posewire.server.room_registry import RoomRegistry
 
@@ -26,9 +25,6 @@ Request = (
     | control.SetGrants
     | control.SetStatus
 )
-
-_BY_HOST: Final = ("kicked from", "banned from")
-"""Begin the reasons of what was done by a host or a moderator."""
 
 
 class Moderation:
@@ -96,17 +92,18 @@ class Moderation:
     def _throw_out(self, room: Room, command: Kick | Ban, ban: float) -> None:
         """Throw a member out: no token it has is good in the room any more, and for ``ban`` seconds no new one."""
         victim = self._rooms.throw_out(room, command)
-        verb = _BY_HOST[0] if isinstance(command, Kick) else _BY_HOST[1]
+        verb = BY_HOST[0] if isinstance(command, Kick) else BY_HOST[1]
         reason = f"{verb} room {room.state.room_id!r} by {command.by}"
         reason += f": {command.reason}" if command.reason else ""
         if victim is None:
             return  # the room remembers it; names that nobody has must not fill the server's list
-        self._revocations.add(command.user_id, room.state.room_id, banned_until=time.time() + ban, reason=reason)
+        until = time.time() + ban
+        self._revocations.add(command.user_id, room.state.room_id, banned_until=until, reason=reason, by_host=True)
         victim.end_session(reason)
 
     def _lift(self, user: str, room: Room, *, banned: bool) -> bool:
         """Lift what a host decided, not what the server's owner did; returns whether there was something."""
         kept_out = self._revocations.get(user, room.state.room_id)
-        if kept_out is None or not kept_out.reason.startswith(_BY_HOST):
+        if kept_out is None or not kept_out.reason.startswith(BY_HOST):
             return banned
         return self._revocations.remove(user, room.state.room_id) or banned

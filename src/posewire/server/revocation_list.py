@@ -25,6 +25,8 @@ _MAX_REASON_CHARS: Final = 200
 _PURGE_SECONDS: Final = 60.0
 _LATEST: Final = 1e11
 
+BY_HOST: Final = ("kicked from", "banned from")
+"""Begin the reasons of what was done by a host or a moderator, and no others."""
 _EVERYBODY: Final = ("", "")
 """The key of the revocation that stands for all that were forgotten."""
 
@@ -112,6 +114,7 @@ class RevocationList:
         before: float | None = None,
         banned_until: float = 0.0,
         reason: str = "",
+        by_host: bool = False,
     ) -> Revocation:
         """Revoke what ``user_id`` holds. Never waits; with a running loop, it is written in the background.
 
@@ -124,10 +127,13 @@ class RevocationList:
                 made by.
             banned_until: Until then no token is good, seconds since 1970.
             reason: Told to whoever comes with such a token.
+            by_host: Whether a host or a moderator decided it: they may lift what begins as `BY_HOST` says.
 
         Raises:
             DataValidationError: A name or a time that cannot be.
         """
+        if reason.startswith(BY_HOST) and not by_host:
+            reason = f"revoked: {reason}"  # or a host could lift what the server's owner decided
         before = self._now() if before is None else before
         for name, text, least in (("user", user_id, 1), ("room", room_id or "", 0)):
             if not least <= len(text) <= MAX_NAME_CHARS:
