@@ -190,3 +190,18 @@ async def test_a_move_that_fails_is_tried_again(server: posewire.Server, join: J
         await moved(alice, key)
         await moved(bob, key)
         assert not failing
+
+
+async def test_who_begins_to_watch_after_a_rotation_misses_nothing(join: Join) -> None:
+    """The picture that the server has is sealed with the old key; what comes must not refer to it."""
+    config = changed(security={"key_grace": 20})
+    async with join("alice", config=config) as alice, join("bob", config=config) as bob:
+        await alice.send_pose(landmarks(1))
+        key = await alice.rooms.rotate_key("studio")
+        for session in (alice, bob):
+            await moved(session, key)
+        await asyncio.sleep(0.05)  # the grace is over
+        frames = bob.frames()
+        await alice.send_pose(landmarks(2))
+        assert (points(await next_frame(frames)) != landmarks(2)).mean() < 1
+        assert "missing_reference" not in bob.socket.drops

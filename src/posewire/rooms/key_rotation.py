@@ -70,6 +70,8 @@ class KeyRotation:
             await self._socket.request(control.Rekey(room=state.room_id, salt=salt, key_id=room.key_id), bool)
             self._seals.salt, self._seals.sealing = salt, room
             self._socket.writer.rekey(room.key_of(self._socket.user_id, salt))
+            # Who begins to watch after the time of grace can open nothing that was sealed before.
+            self._socket.protocol.restart()
 
     def handed_out(self, event: Event) -> None:
         """Take the host's next key. Never waits; `run` moves to it."""
