@@ -225,6 +225,8 @@ class Member:
             self._stay_begins()
 
     def _stay_begins(self) -> None:
+        # Who moved on a connection that was still being greeted has begun one, and begins another when that is told.
+        self._stay_ends()
         state = self.session.rooms.state
         if state is not None:
             self._stay = Stay(session=self.label, room=state.room_id, began=self._history.position())

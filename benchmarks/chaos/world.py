@@ -335,6 +335,8 @@ class World:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _GRACE / SPEED / 2
         gone = {member.user for member in self.members if member.said_goodbye}
+        # A session that ended while its link was down has a seat until it is given up, whatever a later one said.
+        gone -= {member.user for member in self.members if not member.said_goodbye}
         while True:
             rooms = (await self.server.look()).rooms.values()
             kept = gone & {one["id"] for room in rooms for one in room["members"]}
