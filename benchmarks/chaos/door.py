@@ -74,7 +74,8 @@ class Door:
         except posewire.PosewireError as exc:
             self._around.note(f"{host.label} could not kick {victim.label}: {exc}")
             # One that was not answered may have been carried out.
-            victim.room = expected if isinstance(exc, posewire.RoomError) else None
+            if isinstance(exc, posewire.RoomError) and victim.room is None:  # it may have moved meanwhile
+                victim.room = expected
             return False
         self._around.note(f"{host.label} kicked {victim.label} from {room}: {done}")
         if done:

@@ -59,6 +59,8 @@ class Comeback(msgspec.Struct, frozen=True, kw_only=True):
     """How often the server was started meanwhile."""
     token_ended: bool = False
     """Whether its token may have ended meanwhile, and its session with it."""
+    moving: bool = False
+    """Whether it was going over to another room when it lost the connection, or when it came back."""
 
 
 class End(msgspec.Struct, frozen=True, kw_only=True):

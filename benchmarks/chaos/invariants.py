@@ -114,7 +114,9 @@ def _comebacks(history: History, grace: float) -> Iterator[str]:
             continue
         if not back.reason:
             yield f"no reason: {back.session} was not resumed and not told why"
-        if back.generations == 0 and not back.token_ended and back.seconds < grace:
+        # The answer to its move was lost: the server cannot know which of two seats it means.
+        lost_answer = back.moving and back.reason == "the session has another seat than it knows of"
+        if back.generations == 0 and not back.token_ended and not lost_answer and back.seconds < grace:
             yield f"not resumed: {back.session} after {back.seconds:.3f} s of a grace of {grace:.3f} s: {back.reason!r}"
 
 

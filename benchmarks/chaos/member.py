@@ -80,6 +80,7 @@ class Member:
         """Set once it was in the room, or failed to get there."""
         self.adverse_since: float | None = None
         """Since when what comes may be older than it seems: a link that is frozen or slow, loop time."""
+        self._was_moving = False
         self.said_goodbye = False
         """Whether it left over a link that brings the server its goodbye."""
         self._provider = provider
@@ -238,6 +239,7 @@ class Member:
 
     def _disconnected(self, event: posewire.Event) -> None:
         self._stay_ends()
+        self._was_moving = self._moving.locked()
         self._last_sign = min(self._sign_of_life, self.adverse_since or self._sign_of_life)
         self._around.note(f"{self.label} lost its connection: {event.data['reason']}")
 
@@ -252,6 +254,7 @@ class Member:
             seconds=loop.time() - self._last_sign,
             generations=generation - self._generation,
             token_ended=self._tokens_end,
+            moving=self._was_moving or self._moving.locked(),
         )
         self._generation = generation
         self._history.comebacks.append(back)

@@ -142,6 +142,25 @@ def test_whose_token_ended_need_not_be_resumed(history: History) -> None:
     assert judge(history, grace=GRACE) == []
 
 
+@pytest.mark.parametrize(
+    ("moving", "reason", "excused"),
+    [
+        (True, "the session has another seat than it knows of", True),
+        (False, "the session has another seat than it knows of", False),
+        (True, "the seat was given up", False),
+    ],
+)
+def test_who_was_moving_may_have_lost_its_seat_to_the_move(
+    history: History, moving: bool, reason: str, excused: bool
+) -> None:
+    back = Comeback(session="bob.1", at=9, resumed=False, reason=reason, seconds=0.1, generations=0, moving=moving)
+    history.comebacks.append(back)
+    if excused:
+        assert judge(history, grace=GRACE) == []
+    else:
+        only(history, "not resumed")
+
+
 def test_a_session_ends_for_what_was_done_to_it_and_for_nothing_else(history: History) -> None:
     history.ends.append(End(session="cem.1", error="AuthError", detail="kicked", named=True))
     only(history, "without a cause")
