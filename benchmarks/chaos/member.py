@@ -97,7 +97,7 @@ class Member:
         self._last_sign = 0.0
         self._generation = 0
         self._newest_pose: dict[tuple[int, str], tuple[int, int]] = {}
-        """Number of the newest pose of a stream, and in which stay in a room it came."""
+        """Number of the newest pose of a stream, and how often one of it came twice."""
         self.session = self._new_session(room)
         self._task: asyncio.Task[None] | None = None
 
@@ -334,10 +334,11 @@ class Member:
             self._history.wrong.append(f"wrong pose: {what}: not what was sent")
         if self._history.indices.get(sender, "").partition(".")[0] != frame.user_id:
             self._history.wrong.append(f"wrong pose: {what}: another member's")
-        entered = self.session.socket.epoch
-        newest, then = self._newest_pose.get((sender, frame.stream), (-1, entered))
-        # Whoever enters a room is shown the newest pose of everyone, seen in an earlier stay or not.
-        if number < newest or (number == newest and entered == then):
+        newest, repeats = self._newest_pose.get((sender, frame.stream), (-1, 0))
+        repeats += number == newest
+        # Whoever enters a room is shown the newest pose of everyone, seen in an earlier stay or not: once an entry. A
+        # frame may have waited for us since before it, so nothing is asked of which of the two comes when.
+        if number < newest or (number == newest and repeats >= self.session.socket.epoch):
             kind = "repeated" if number == newest else "stale"
             self._history.wrong.append(f"{kind} pose: {what}: {newest} had come before it")
-        self._newest_pose[sender, frame.stream] = max(number, newest), entered
+        self._newest_pose[sender, frame.stream] = max(number, newest), repeats
