@@ -262,8 +262,13 @@ class Outlet:
     def _write(self, outgoing: Outgoing) -> None:
         transport = self._transport
         if transport is not None and not transport.is_closing():
+            now = clock.monotonic()
             transport.write(outgoing.wire)
-            self.backlog.wrote(len(outgoing.wire), clock.monotonic())
+            self.backlog.wrote(len(outgoing.wire), now)
+            if now >= self._look_at:
+                self._look(
+                    now
+                )  # to who is sent no frames, too: the backlog remembers every moment until somebody looks
 
     def _silent_for(self, now: float) -> float:
         """Return for how many seconds a client that reports all it gets has not."""

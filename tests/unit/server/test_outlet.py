@@ -40,6 +40,19 @@ def test_a_client_that_keeps_up_gets_everything_at_once_and_in_order(client: Cli
     assert not client.flush()
 
 
+def test_who_is_sent_nothing_but_acknowledgements_costs_no_memory(client: Client) -> None:
+    """A publisher whom nobody sends anything: no frame goes to it, which would be the occasion to look."""
+    marks = []
+    for number in range(2000):
+        client.time += 0.02
+        assert client.outlet.tell_at_once(Outgoing(b"ack"))
+        if number % 2:
+            client.outlet.tell(Outgoing(b"note"))
+        marks.append(len(client.outlet.backlog._marks))
+    assert max(marks) < 20
+    assert client.outlet.backlog.clear
+
+
 # A slow one ----------------------------------------------------------------------------------------------------------
 
 
