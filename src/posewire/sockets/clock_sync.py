@@ -13,12 +13,10 @@ from posewire.flow import ClockFilter, Exchange
 
 logger = logging.getLogger(__name__)
 
-_QUICK_EXCHANGES: Final = 16
-"""Whenever there is something new to learn."""
-_QUICK: Final = 8
-"""Times the usual rate, for those."""
-_NOISY: Final = 4
-"""Times the usual rate, while delays scatter."""
+_NEW_EXCHANGES: Final = 8
+"""At the quick rate, whenever there is something new to learn. They go the way of all requests, which is not that of frames."""
+_QUICK: Final = 4
+"""Times the usual rate: for those, and while delays scatter."""
 _NOISE_SECONDS: Final = 0.002
 _ASK_AGAIN: Final = 4
 """Exchanges in a row, when one is at odds with those before it."""
@@ -29,7 +27,7 @@ class ClockSync:
 
     Args:
         exchange: Asks the server for its time.
-        interval: Seconds between exchanges; an eighth of it for the first 16, and after the server did not answer; a
+        interval: Seconds between exchanges; a quarter of it for the first 8, and after the server did not answer; a
             quarter of it on a link whose delays scatter by more than 2 ms.
         tell: Told when a clock jumped: ``{"old", "new", "uncertainty", "drift", "steps"}``, the offset before and after
             and how wrong that is at most in seconds, the drift in ppm, and how often that has happened.
@@ -47,7 +45,7 @@ class ClockSync:
         self._interval = interval
         self._tell = tell
         self._filter = ClockFilter()
-        self._quick = _QUICK_EXCHANGES
+        self._quick = _NEW_EXCHANGES
         self._noisy = False
 
     async def begin(self, exchanges: int) -> None:
@@ -58,7 +56,7 @@ class ClockSync:
         """
         self._filter.restart()
         self.take([await self._exchange() for _ in range(exchanges)])
-        self._quick = _QUICK_EXCHANGES
+        self._quick = _NEW_EXCHANGES
 
     async def measure(self) -> None:
         """Make one exchange, and some more when it is at odds with those before it. Cancelling is safe.
@@ -78,12 +76,12 @@ class ClockSync:
             except PosewireError as exc:
                 # Whether the server is there at all is for the heartbeat to say.
                 logger.debug("no time from the server: %s", exc)
-                self._quick = _QUICK_EXCHANGES
+                self._quick = _NEW_EXCHANGES
 
     @property
     def pause(self) -> float:
         """Seconds until the next exchange is worth its bytes."""
-        return self._interval / (_QUICK if self._quick else _NOISY if self._noisy else 1)
+        return self._interval / (_QUICK if self._quick or self._noisy else 1)
 
     def take(self, exchanges: Sequence[Exchange]) -> bool:
         """Take exchanges in; False when a single one is at odds with those before it, and more are wanted at once."""
@@ -93,7 +91,7 @@ class ClockSync:
         self._noisy, self._quick = fit.noise > _NOISE_SECONDS, max(0, self._quick - 1)
         old = self.clock.to_server(fit.at) - fit.at
         if self.clock.correct(fit.at, fit.offset, fit.drift, fit.uncertainty, step=fit.jumped):
-            self._quick = _QUICK_EXCHANGES
+            self._quick = _NEW_EXCHANGES
             logger.warning("the server's clock is %+.3f s from where it was expected", fit.offset - old)
             steps = self.clock.steps
             data = {"old": old, "new": fit.offset, "uncertainty": fit.uncertainty, "drift": fit.drift, "steps": steps}
