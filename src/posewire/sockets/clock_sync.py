@@ -14,7 +14,7 @@ from posewire.flow import ClockFilter, Exchange
 logger = logging.getLogger(__name__)
 
 _NEW_EXCHANGES: Final = 8
-"""At the quick rate, whenever there is something new to learn. They go the way of all requests, which is not that of frames."""
+"""At the quick rate, whenever there is something new to learn: requests cost more than frames do."""
 _QUICK: Final = 4
 """Times the usual rate: for those, and while delays scatter."""
 _NOISE_SECONDS: Final = 0.002
