@@ -58,7 +58,12 @@ async def send(time: Time, alice: posewire.Session, frames: posewire.Subscriptio
     """Send a pose a moment later and wait until it was seen by somebody who keeps up."""
     time.passed += FRAME
     assert await alice.send_pose(landmarks(seed))
-    assert (points(await next_frame(frames)) == landmarks(seed)).all()
+    seen = asyncio.ensure_future(next_frame(frames))
+    while not (await asyncio.wait({seen}, timeout=0.5))[0]:
+        # On a busy machine a confirmation may be a frame late by this clock; the sender takes that for the link, and
+        # would have to wait for a clock that stands still.
+        time.passed += FRAME
+    assert (points(seen.result()) == landmarks(seed)).all()
 
 
 async def test_who_reads_nothing_gets_no_more_poses_and_then_a_reason(

@@ -19,6 +19,7 @@ from posewire.server.outlet import Outlet
 from posewire.server.receipts import Receipts
 from posewire.server.seat import Seat
 from posewire.server.token_authority import Claims
+from posewire.server.visitor import ignore
 
 _LAST_WORD_SECONDS: Final = 2.0
 """A client that does not take our goodbye by then is cut."""
@@ -75,11 +76,12 @@ class Connection:
         self.ended: asyncio.Event = environ[ENDED]
         self._engine = engine
         self._drops = drops
+        self._request = environ["aiohttp.request"]
         self._ending = False
         self._expiry: asyncio.TimerHandle | None = None
         self.outlet = Outlet(
             engine.eio_socket(sid),
-            environ["aiohttp.request"],
+            self._request,
             flusher=flusher,
             drops=drops,
             config=config,
@@ -184,6 +186,12 @@ class Connection:
             self.outlet.last_word(outgoing_event(control.BYE, control.to_plain(bye)))
             self._ending = True
             self._engine.eio.start_background_task(self.close)
+
+    def shut_out(self, bye: control.Bye) -> None:
+        """Say goodbye, and read nothing of what still comes. Never waits."""
+        if not self._ending:
+            ignore(self._request)
+            self.dismiss(bye)
 
     def end_session(self, reason: str) -> None:
         """Close the connection for good: its session must not come back. Never waits."""

@@ -134,9 +134,12 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
             if self._early > _EARLY_MESSAGES:
                 self.server.drops["stranger_too_long"] += 1
                 raise OSError("too many messages before the one that says who it is")
-        if delay := self._pace.take(clock.monotonic()):
+        delay = self._pace.take(clock.monotonic())
+        if delay:
             self._pace.left -= 1.0
-            await asyncio.sleep(delay)  # and so is read no faster: TCP slows the sender down
+        # The others' turn: what the queue has comes without one. Past the pace it is read no faster, and TCP slows the
+        # sender down.
+        await asyncio.sleep(delay)
 
 
 def cut(request: web.BaseRequest) -> None:

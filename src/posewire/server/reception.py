@@ -199,7 +199,7 @@ class Reception:
         connection.quota = self.admission.enter(claims.sub, self._door.key_of(request), clock.monotonic())
         self._door.let_in(request)
         self.connections[sid] = connection
-        self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self.relay.frame, connection)
+        self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self.relay.take, connection)
         self._expire_later(connection, claims)
         logger.info("connected", extra={"user": claims.sub, "sid": sid})
 

@@ -49,7 +49,8 @@ class Guest:
             reason=SimpleNamespace(SERVER_DISCONNECT="server"),
         )
         self.ended = asyncio.Event()
-        request = SimpleNamespace(transport=self)
+        self.ignored = False
+        request = SimpleNamespace(transport=self, protocol=self)
         self.connection = Connection(
             engine,
             f"sid-{number}",
@@ -87,6 +88,9 @@ class Guest:
         self.written.append(data)
         if not self.takes:
             self.under_way += len(data)
+
+    def ignore(self) -> None:
+        self.ignored = True
 
     async def _close(self, **_: Any) -> None:
         self.eio_socket.closing = True
