@@ -8,6 +8,7 @@ import contextlib
 import itertools
 import json
 import os
+import time
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Final, NamedTuple
@@ -17,8 +18,10 @@ from posewire.server import TokenAuthority
 
 _HOLD_SECONDS: Final = 1.0
 _TRICKLE_SECONDS: Final = 0.02
-_WINDOW: Final = 64
-"""Messages that a greedy member writes between two looks at whether it is still there."""
+_BYTES_PER_SECOND: Final = 12_500_000
+"""Of a greedy member: a link of 100 Mbit/s. Through loopback it would have those of a gigabyte, and nobody else any."""
+_WRITE_BYTES: Final = 1 << 14
+_LEAST_SLEEP: Final = 0.001
 _NUMBERS: Final = itertools.count()
 
 
@@ -136,7 +139,7 @@ def _with_token(make: Callable[[Target], str]) -> Callable[[Target], Awaitable[N
     async def attempt(target: Target) -> None:
         async with _line(target) as line:
             await line.enter(make(target))
-            await line.until_closed()
+            await line.reader.read(1 << 16)
 
     return attempt
 
@@ -171,11 +174,15 @@ def _flood(make: Callable[[int], bytes]) -> Callable[[Target], Awaitable[None]]:
             await line.enter(target.token())
             reading = asyncio.create_task(line.until_closed(60.0), name="benchmark.attack")
             try:
+                began, written = time.monotonic(), 0
                 while not reading.done():
-                    for _ in range(_WINDOW):
-                        line.writer.write(_masked(make(next(_NUMBERS))))
+                    data = bytearray()
+                    while len(data) < _WRITE_BYTES:
+                        data += _masked(make(next(_NUMBERS)))
+                    line.writer.write(data)
                     await line.writer.drain()
-                    await asyncio.sleep(0)
+                    written += len(data)
+                    await asyncio.sleep(max(_LEAST_SLEEP, began + written / _BYTES_PER_SECOND - time.monotonic()))
             finally:
                 reading.cancel()
                 with contextlib.suppress(asyncio.CancelledError, ConnectionError):
