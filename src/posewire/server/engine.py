@@ -1,8 +1,8 @@
 """python-socketio's server as we need it.
 
 The names the libraries keep to themselves that are reached here: `AsyncServer._engineio_server_class`,
-`AsyncServer._handle_eio_message` and `engineio.AsyncServer._async`. `tests/unit/server/test_engine.py` fails when they
-change. Packets do not come this way: see `fast_path.py`.
+`AsyncServer._handle_eio_message`, `AsyncServer._send_packet` and `engineio.AsyncServer._async`.
+`tests/unit/server/test_engine.py` fails when they change. Packets do not come this way: see `fast_path.py`.
 """
 
 from __future__ import annotations
@@ -15,14 +15,17 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 import engineio
+import engineio.packet
 import socketio
 
+from posewire import clock
 from posewire.config import Config
 from posewire.errors import ProtocolError
 from posewire.lifetime import cancel_and_wait, failure_of
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import SocketIOPacket
-from posewire.server.fast_path import FastWebSocket, cut
+from posewire.server.fast_path import FastWebSocket, cut, default_messages
+from posewire.server.message_gate import MessageGate
 
 logger = logging.getLogger(__name__)
 # The libraries log every packet at INFO; whoever wants that sets this logger's level.
@@ -45,7 +48,20 @@ class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
         """Called with the packets of a connection, by its id; a connection that was let in has one."""
         self.messages = (math.inf, math.inf)
         """Messages that are no packets: a second, and at once, of one connection. Beyond it is read more slowly."""
+        self._gates: dict[str, MessageGate] = {}
         self.drops: Counter[str] = Counter()
+
+    def gate(self, eio_sid: str) -> MessageGate:
+        """Return what the messages of a connection go through; `release` lets it go."""
+        gate = self._gates.get(eio_sid)
+        if gate is None:
+            gate = self._gates[eio_sid] = MessageGate(*self.messages, clock.monotonic())
+        return gate
+
+    def speaks_default(self, eio_sid: str) -> bool:
+        """Whether the client of a connection has Socket.IO's default parser."""
+        gate = self._gates.get(eio_sid)
+        return gate is not None and gate.parser is not None
 
     def start_background_task(
         self, target: Callable[..., Coroutine[Any, Any, Any]], *args: Any, **kwargs: Any
@@ -67,7 +83,8 @@ class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
             logger.error("%s failed", task.get_name(), exc_info=error)
 
     def release(self, eio_socket: Any) -> None:
-        """Cancel what a closed connection left running."""
+        """Cancel what a closed connection left running, and forget it."""
+        self._gates.pop(eio_socket.sid, None)
         current = asyncio.current_task()
         for task in self._of.get(eio_socket, ()):
             if task is not current:
@@ -79,8 +96,23 @@ class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
             await cancel_and_wait(task)
 
 
+class _DefaultPacket(engineio.packet.Packet):  # type: ignore[misc]  # untyped library
+    """A packet for a client of the default parser: several messages of engine.io that belong together."""
+
+    def __init__(self, messages: tuple[str | bytes, ...]) -> None:
+        super().__init__(engineio.packet.MESSAGE, None)
+        self._messages = messages
+
+    def encode(self, b64: bool = False) -> str | tuple[str | bytes, ...]:
+        """Return the messages, for `FastWebSocket.send`."""
+        return self._messages
+
+
 class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
-    """A Socket.IO server on aiohttp: WebSocket only, msgpack, each client's events handled in order.
+    """A Socket.IO server on aiohttp: WebSocket only, each client's events handled in order.
+
+    Inside all packets are those of the msgpack parser. A client that has the default one gets its own: what it sends is
+    made msgpack at its gate, what it is sent is made text here or, past the libraries, by `Outgoing`.
 
     Bytes that are no Socket.IO packet end the connection they came from, counted in `drops`.
     """
@@ -121,6 +153,13 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
             logger.info("connection cut: %s", exc)
             if (environ := self.environ.get(eio_sid)) is not None:
                 cut(environ["aiohttp.request"])
+
+    async def _send_packet(self, eio_sid: str, pkt: Any) -> None:
+        """Send an answer, in the encoding of the client."""
+        if self.eio.speaks_default(eio_sid):
+            await self.eio.send_packet(eio_sid, _DefaultPacket(default_messages(pkt.encode())))
+        else:
+            await super()._send_packet(eio_sid, pkt)
 
     def eio_socket(self, sid: str) -> Any:
         """Return engine.io's socket of a Socket.IO connection."""

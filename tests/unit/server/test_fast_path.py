@@ -20,7 +20,7 @@ from engineio.async_drivers import aiohttp as driver
 from posewire.config import Config
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_frame
-from posewire.server import fast_path
+from posewire.server import message_gate
 from posewire.server.engine import Engine
 from posewire.server.fast_path import FastWebSocket, outgoing_event, outgoing_frame
 from tests.connect.conftest import eventually
@@ -253,7 +253,7 @@ async def test_the_same_is_told_in_the_same_order_as_by_the_libraries(
     rng = random.Random(f"{seed} {last}")
     script = b"".join(benign(rng, number) for number in range(rng.randrange(5, 40))) + LAST[last]
     # By the way of the libraries nobody is let in.
-    monkeypatch.setattr(fast_path, "_EARLY_MESSAGES", 1000)
+    monkeypatch.setattr(message_gate, "_EARLY_MESSAGES", 1000)
     stock = await told(script, seed, fast=False)
     handed_over = 0
     take = FastWebSocket._take
