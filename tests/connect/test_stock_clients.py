@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import zlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import jwt
@@ -22,12 +23,26 @@ from tests.connect.conftest import Member, changed, eventually, heard, kinds, la
 from tests.connect.stock import Plain
 from tests.connect.test_admission import Raw, drops, gone, honest
 
-SERIALIZERS = ["default", "msgpack"]
+WAYS = [
+    ("default", ("websocket",)),
+    ("msgpack", ("websocket",)),
+    ("default", ("polling",)),
+    ("msgpack", ("polling",)),
+    ("default", ("polling", "websocket")),
+    ("msgpack", ("polling", "websocket")),
+]
 
 
-@pytest.fixture(params=SERIALIZERS)
+@pytest.fixture
+async def server() -> AsyncIterator[posewire.Server]:
+    async with posewire.serve(config=changed(server={"long_polling": True})) as server:
+        yield server
+
+
+@pytest.fixture(params=WAYS, ids=lambda way: f"{way[0]}-{'-'.join(way[1])}")
 def plain(request: pytest.FixtureRequest) -> Plain:
-    return Plain(request.param)
+    serializer, transports = request.param
+    return Plain(serializer, transports=transports)
 
 
 def header(member: int, stream: int, seq: int, *, version: int = 2) -> bytes:

@@ -26,6 +26,8 @@ _EARLY_BYTES: Final = 64 << 10
 _AT_ONCE: Final = 8
 _LINGER_SECONDS: Final = 1.0
 """For what is left of a request after its answer."""
+_IDLE_SECONDS: Final = 30.0
+"""Between two requests of a member that has no WebSocket: only those may be on one connection."""
 _NO_MORE_FILES_SECONDS: Final = 0.2
 _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _REFUSAL: Final = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -41,7 +43,13 @@ class Visitor(web.RequestHandler):
     __slots__ = ("_door", "_early", "_lost", "_waiting", "gone", "key", "task", "timer")
 
     def __init__(self, door: Door, server: web.Server, key: str, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server, loop=loop, access_log=None, lingering_time=_LINGER_SECONDS)  # type: ignore[arg-type]
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]
+            lingering_time=_LINGER_SECONDS,
+            keepalive_timeout=_IDLE_SECONDS,
+        )
         self.key = key
         self.gone = False
         self.timer: asyncio.TimerHandle | None = None

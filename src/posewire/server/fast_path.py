@@ -64,6 +64,7 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         self._gate: MessageGate = self.server.gate(self._sid)
         try:
             await self._sock.prepare(environ["aiohttp.request"])
+            self.server.upgrading(eio_socket, environ["aiohttp.request"])
             if self._gate.parser is None:
                 set_take(self._sock, self._take)
             await self.handler(self)
@@ -74,7 +75,7 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         finally:
             set_take(self._sock, None)
             ended.set()
-            self.server.release(eio_socket)
+            self.server.websocket_ended(eio_socket)
         return self._sock
 
     def _take(self, message: bytes) -> bool:

@@ -11,6 +11,9 @@ from aiohttp import hdrs, web
 from posewire.addresses import is_loopback
 from posewire.errors import SecurityError
 
+KEEP_ALIVE: Final = "posewire.keep_alive"
+"""Key of a response after which its connection may have another request."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CORS: Final = {
@@ -78,7 +81,8 @@ class OriginPolicy:
 
 def _finish(response: web.StreamResponse, origins: list[str]) -> None:
     # One request a connection: then one deadline holds for all of it. A WebSocket's is its member's.
-    response.force_close()
+    if not response.get(KEEP_ALIVE):
+        response.force_close()
     if origins:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origins[0]
         response.headers[hdrs.VARY] = hdrs.ORIGIN

@@ -46,7 +46,11 @@ class Guest:
         engine: Any = SimpleNamespace(
             eio_socket=lambda sid: self.eio_socket,
             eio=SimpleNamespace(
-                start_background_task=house.start, frame_handlers={}, speaks_default=lambda eio_sid: False
+                start_background_task=house.start,
+                frame_handlers={},
+                speaks_default=lambda eio_sid: False,
+                poll_session=lambda eio_sid: None,
+                polls=None,
             ),
             reason=SimpleNamespace(SERVER_DISCONNECT="server"),
         )
