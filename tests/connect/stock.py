@@ -41,6 +41,8 @@ class Plain:
         await self.sio.disconnect()
         for task in (self.sio.eio.read_loop_task, self.sio.eio.write_loop_task):
             if task is not None:
+                if self.gone.is_set():
+                    task.cancel()  # told to close, it may wait a minute for something to write
                 await asyncio.wait([task])
 
     async def connect(self, server: posewire.Server, **auth: Any) -> None:

@@ -11,9 +11,6 @@ from aiohttp import hdrs, web
 from posewire.addresses import is_loopback
 from posewire.errors import SecurityError
 
-KEEP_ALIVE: Final = "posewire.keep_alive"
-"""Key of a response after which its connection may have another request."""
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _CORS: Final = {
@@ -21,6 +18,12 @@ _CORS: Final = {
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "content-type",
     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }
+
+
+class LastingResponse(web.Response):
+    """A response after which its connection may have another request, if it says so."""
+
+    lasting = False
 
 
 class OriginPolicy:
@@ -81,7 +84,7 @@ class OriginPolicy:
 
 def _finish(response: web.StreamResponse, origins: list[str]) -> None:
     # One request a connection: then one deadline holds for all of it. A WebSocket's is its member's.
-    if not response.get(KEEP_ALIVE):
+    if not (isinstance(response, LastingResponse) and response.lasting):
         response.force_close()
     if origins:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origins[0]

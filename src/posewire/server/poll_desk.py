@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import json
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -23,7 +24,7 @@ from aiohttp import web
 from posewire import clock
 from posewire.errors import ProtocolError
 from posewire.protocol import unwrap_frame
-from posewire.server.origin_policy import KEEP_ALIVE
+from posewire.server.origin_policy import LastingResponse
 from posewire.server.poll_session import PollSession
 
 logger = logging.getLogger(__name__)
@@ -95,7 +96,9 @@ class PollDesk:
     def closed(self, eio_sid: str) -> None:
         """engine.io has closed a session; its client may still ask for what was said last."""
         if (session := self.sessions.get(eio_sid)) is not None:
-            asyncio.get_running_loop().call_later(_LINGER_SECONDS, self.end, session)
+            loop = asyncio.get_running_loop()
+            loop.call_soon(session.socket.queue.put_nowait, None)  # behind what engine.io says; a GET that waits ends
+            loop.call_later(_LINGER_SECONDS, self.end, session)
 
     def end(self, session: PollSession) -> None:
         """End a session at once. Idempotent."""
@@ -121,7 +124,7 @@ class PollDesk:
         self._eio.drops[reason] += 1
         self.end(session)
 
-    def _refuse(self, session: PollSession, exc: ProtocolError) -> web.Response:
+    def _refuse(self, session: PollSession, exc: ProtocolError) -> LastingResponse:
         self._eio.drops[exc.reason] += 1
         logger.info("session of long polling ended: %s", exc)
         self.end(session)
@@ -153,10 +156,10 @@ class PollDesk:
             del session.requests[request.method]
         if session not in self._strangers and sid in self.sessions:
             # Its next one comes at once, on the same connection, which is that of a member.
-            response[KEEP_ALIVE] = True
+            response.lasting = True
         return response
 
-    async def _get(self, session: PollSession, request: web.Request) -> web.Response:
+    async def _get(self, session: PollSession, request: web.Request) -> LastingResponse:
         socket = session.socket
         if socket.upgrading or socket.upgraded:
             return _payload([engineio.packet.Packet(engineio.packet.NOOP)])
@@ -171,7 +174,7 @@ class PollDesk:
             self.end(session)
         return _payload(packets)
 
-    async def _post(self, session: PollSession, request: web.Request) -> web.Response:
+    async def _post(self, session: PollSession, request: web.Request) -> LastingResponse:
         handled = False
         try:
             for message in await self._read(request):
@@ -184,7 +187,7 @@ class PollDesk:
         finally:
             if not handled:
                 self.end(session)  # what came behind is lost, by a mistake of ours too
-        return web.Response(text="ok")
+        return LastingResponse(text="ok")
 
     async def _read(self, request: web.Request) -> list[str | bytes]:
         most = self._eio.max_http_buffer_size * 4 // 3 + 4
@@ -219,10 +222,11 @@ class PollDesk:
         await session.socket.receive(engineio.packet.Packet(encoded_packet=whole))
 
 
-def refusal(message: str, *, code: int = _BAD, status: int = 400) -> web.Response:
+def refusal(message: str, *, code: int = _BAD, status: int = 400) -> LastingResponse:
     """Return an error as engine.io has it."""
-    return web.json_response({"code": code, "message": message}, status=status)
+    text = json.dumps({"code": code, "message": message})
+    return LastingResponse(text=text, content_type="application/json", status=status)
 
 
-def _payload(packets: list[Any]) -> web.Response:
-    return web.Response(text=engineio.payload.Payload(packets=packets).encode(), content_type="text/plain")
+def _payload(packets: list[Any]) -> LastingResponse:
+    return LastingResponse(text=engineio.payload.Payload(packets=packets).encode(), content_type="text/plain")
