@@ -188,14 +188,14 @@ async def test_frames_wait_as_for_anybody_slow(http: aiohttp.ClientSession) -> N
         member = Polling(server, http)
         await member.enter("slow")
         await asyncio.gather(member.post('420["room.join",{"room":"studio"}]'), member.get())
-        for seed in range(300):
+        for seed in range(31):
             await alice.send_pose(landmarks(seed))
             await alice.rooms.list_rooms()
         _, got = await member.get()
         packets = [base64.b64decode(each[1:]) for each in got.split("\x1e") if each[0] == "b"]
-        assert got.count('451-["frame"') == len(packets) < 50
-        assert unpack_header(packets[-1]).seq == 299
-        assert server.stats().drops["replaced"] > 200
+        assert got.count('451-["frame"') == len(packets) < 12
+        assert unpack_header(packets[-1]).seq == 30
+        assert server.stats().drops["replaced"] >= 20
 
 
 async def test_a_server_that_stops_says_goodbye(http: aiohttp.ClientSession) -> None:
