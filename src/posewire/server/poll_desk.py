@@ -163,13 +163,19 @@ class PollDesk:
         socket = session.socket
         if socket.upgrading or socket.upgraded:
             return _payload([engineio.packet.Packet(engineio.packet.NOOP)])
+        if session.goodbye is not None:
+            self.end(session)
+            return _payload([session.goodbye])
         session.polled()
         try:
             packets = await socket.poll()
         except engineio.exceptions.QueueEmpty:
             self.end(session)
             return refusal("nothing was heard of this session any more")
-        if socket.closed or request.transport is None:
+        if len(packets) > 1 and packets[-1].packet_type == engineio.packet.CLOSE and request.transport is not None:
+            # By itself, when it asks again: the client in JavaScript drops what comes together with it.
+            session.goodbye = packets.pop()
+        elif socket.closed or request.transport is None:
             # Its last word; or what was to be brought goes nowhere, and the client has to come back for it.
             self.end(session)
         return _payload(packets)

@@ -37,6 +37,8 @@ class PollSession:
         self.ended = asyncio.Event()
         self.requests: dict[str, web.BaseRequest] = {}
         self.upgrade: web.BaseRequest | None = None
+        self.goodbye: engineio.packet.Packet | None = None
+        """What is left to say."""
         self.on_poll: Callable[[], object] = lambda: None
         """Writes what waits, when the client asks."""
         self.on_upgrade: Callable[[asyncio.Transport], object] = lambda transport: None
