@@ -1,7 +1,6 @@
 """A stock Socket.IO client: joins a room, says who comes and goes, sends a pose and reads those of version 2.
 
-pip install "python-socketio[asyncio_client]" msgpack     # nothing of Posewire
-posewire serve
+posewire serve     # and: pip install "python-socketio[asyncio_client]" msgpack
 POSEWIRE_TOKEN=$(posewire token stock --room studio) python examples/stock_client.py
 POSEWIRE_SENDER_PROTOCOL_VERSION=v2 posewire send synthetic --room studio --name anna     # somebody to see
 """
@@ -21,9 +20,8 @@ HEADER = struct.Struct("<BBBHIHQ")  # docs/wire.md, "Packets"
 def write(member: int, stream: int, seq: int, captured: int) -> bytes:
     """Return a pose of three points as a packet: the header; 0 for "not compressed"; [pose, face, hands, skeleton]."""
     arm = struct.pack("<12f", 0.3, 0.5, 0, 1, 0.5, 0.5, 0, 1, 0.7, 0.5 + captured % 1_000_000 / 4e6, 0, 1)
-    return (
-        HEADER.pack(0x12, 0, stream, member, seq, 0, captured) + b"\0" + bytes(msgpack.packb([arm, None, None, "arm3"]))
-    )
+    head = HEADER.pack(0x12, 0, stream, member, seq, 0, captured)
+    return head + b"\0" + bytes(msgpack.packb([arm, None, None, "arm3"]))
 
 
 def read(packet: bytes, now: float) -> str:
@@ -49,8 +47,8 @@ async def main(serializer: str = "default") -> None:
     await sio.connect(url, auth={"token": os.environ["POSEWIRE_TOKEN"]}, transports=["websocket"])
     offset = await ask("heartbeat") / 1e6 - time.time()  # the server's clock; docs/wire.md tells how to do it well
     sio.on("frame", lambda packet: print(read(packet, time.time() + offset)))
-    sio.on("room", lambda update: print(update["change"]))
-    sio.on("bye", lambda bye: print("the server says goodbye:", bye["reason"]))
+    for event in ("room", "bye"):
+        sio.on(event, print)
     seat = await ask("room.join", room="studio", create=True)
     stream = await ask("stream.open", kind="pose", name="arm")
     for seq in range(1 << 32):
