@@ -23,6 +23,7 @@ from posewire.recording import load_recording
 from posewire.sources import SAMPLES, sample_path
 from posewire.testing import generate_test_audio, generate_test_pose
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
+from tests.connect.stock import Plain
 from tests.half_step import assert_within
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
@@ -260,37 +261,6 @@ async def test_plain_text_off_this_machine_is_refused() -> None:
 
 
 # An open protocol ----------------------------------------------------------------------------------------------------
-
-
-class Plain:
-    """An unmodified python-socketio client with the msgpack parser of its own."""
-
-    def __init__(self) -> None:
-        self.sio = socketio.AsyncClient(serializer="msgpack", reconnection=False, handle_sigint=False)
-        self.packets: list[bytes] = []
-        self.rooms: list[Any] = []
-        self.byes: list[Any] = []
-        self.gone = asyncio.Event()
-        self.sio.on("frame", self.packets.append)
-        self.sio.on("room", self.rooms.append)
-        self.sio.on("bye", self.byes.append)
-        self.sio.on("disconnect", lambda reason: self.gone.set())
-
-    async def __aenter__(self) -> Plain:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.sio.disconnect()
-        for task in (self.sio.eio.read_loop_task, self.sio.eio.write_loop_task):
-            if task is not None:
-                await asyncio.wait([task])
-
-    async def enter(self, server: posewire.Server, name: str, room: str = "studio") -> Any:
-        token = server.issue_token(name)
-        await self.sio.connect(server.url, auth={"token": token}, transports=["websocket"])
-        ok, joined = await self.sio.call("room.join", {"room": room, "create": True})
-        assert ok
-        return joined
 
 
 async def test_a_plain_client_joins_and_gets_the_frames(server: posewire.Server, member: Member) -> None:

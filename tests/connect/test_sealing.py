@@ -21,7 +21,7 @@ from posewire.protocol.room_view import Change, Joined, Left, RoomSnapshot, Room
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
 from tests.connect.fault_proxy import FaultProxy
 from tests.connect.loss.lossy_link import knows
-from tests.connect.test_integration import Plain
+from tests.connect.stock import Plain
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))

@@ -7,12 +7,15 @@ import contextlib
 import functools
 import importlib.util
 import os
+import re
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -24,6 +27,7 @@ from tests.connect.conftest import CONFIG, eventually, points
 from tests.unit.sources import fake_backend
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
+WEB = Path(__file__).parents[2] / "web" / "node_modules"
 NAMES = sorted(path.stem for path in EXAMPLES.glob("*.py"))
 PATIENCE = 60.0
 
@@ -188,3 +192,53 @@ async def test_send_video(server: posewire.Server, monkeypatch: pytest.MonkeyPat
         frame = await anext(frames)
     assert frame.user_id == "example"
     assert 0 <= points(frame)[0, 0] <= 4
+
+
+@pytest.mark.parametrize("serializer", ["default", "msgpack"])
+async def test_stock_client(server: posewire.Server, capsys: pytest.CaptureFixture[str], serializer: str) -> None:
+    config = msgspec.structs.replace(CONFIG, sender=posewire.SenderConfig(protocol_version="v2"))
+    async with posewire.connect(server.url, token=server.issue_token("alice"), room="studio", config=config) as alice:
+        async with running(example("stock_client").main(serializer)):
+            await joined(alice, "example")
+            await stock_client_does_its_job(alice, lambda: capsys.readouterr().out)
+
+
+async def stock_client_does_its_job(alice: posewire.Session, output: Callable[[], str]) -> None:
+    """It sends an arm, and says in words what we send."""
+    frame = await first(alice, stream="arm")
+    assert frame.user_id == "example"
+    assert frame.pose is not None
+    assert frame.pose.skeleton == "arm3"
+    assert points(frame)[1].tolist() == [0.5, 0.5, 0.0, 1.0]
+    assert abs(frame.age) < 1
+    said = ""
+    async with asyncio.timeout(PATIENCE):
+        while not re.search(r"33 points of mediapipe33, the first at \(0\.25, 0\.5, 0(\.0)?\)", said):
+            await alice.send_pose(np.full((33, 4), (0.25, 0.5, 0.0, 1.0), dtype=np.float32))
+            await asyncio.sleep(0.02)
+            said += output()
+    assert "member 1, stream 1, frame 0" in said
+    assert '"stream"' in said or "'stream'" in said
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node 20 or newer")
+@pytest.mark.skipif(not (WEB / "notepack.io").is_dir(), reason="needs web/node_modules: make page, or npm ci in web")
+async def test_stock_client_in_javascript(server: posewire.Server, tmp_path: Path) -> None:
+    shutil.copy(EXAMPLES / "stock_client.mjs", tmp_path)
+    (tmp_path / "node_modules").symlink_to(WEB)
+    config = msgspec.structs.replace(CONFIG, sender=posewire.SenderConfig(protocol_version="v2"))
+    async with posewire.connect(server.url, token=server.issue_token("alice"), room="studio", config=config) as alice:
+        with (tmp_path / "said").open("wb") as said:
+            process = await asyncio.create_subprocess_exec("node", "stock_client.mjs", cwd=tmp_path, stdout=said)
+            try:
+                await stock_client_does_its_job(alice, (tmp_path / "said").read_text)
+            finally:
+                process.terminate()
+                await process.wait()
+
+
+def test_the_client_in_javascript_is_short_and_says_what_to_run() -> None:
+    text = (EXAMPLES / "stock_client.mjs").read_text()
+    assert text.count("\n") <= 60
+    assert "node examples/stock_client.mjs" in text
+    assert "(stock_client.mjs)" in (EXAMPLES / "README.md").read_text()

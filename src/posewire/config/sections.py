@@ -301,6 +301,8 @@ class ServerConfig(Section, frozen=True, kw_only=True):
     """PEM file of the certificate's private key."""
     allowed_origins: list[str] = field(default_factory=list)
     """Web pages that may connect, ``https://host[:port]``, beside those this server's own name serves."""
+    long_polling: bool = False
+    """Take stock clients on networks that block WebSocket too: by HTTP requests, later and at more cost."""
     max_connections: Annotated[int, Meta(ge=1, le=1_000_000)] = 1000
     """Connections of all users together."""
     recipient_limit: Annotated[int, Meta(ge=1024, le=1 << 30)] = 1_048_576

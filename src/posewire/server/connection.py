@@ -16,6 +16,7 @@ from posewire.server.engine import Engine
 from posewire.server.fast_path import ENDED, Outgoing, outgoing_event
 from posewire.server.flusher import Flusher
 from posewire.server.outlet import Outlet
+from posewire.server.outlets import open_outlet
 from posewire.server.receipts import Receipts
 from posewire.server.seat import Seat
 from posewire.server.token_authority import Claims
@@ -79,9 +80,10 @@ class Connection:
         self._request = environ["aiohttp.request"]
         self._ending = False
         self._expiry: asyncio.TimerHandle | None = None
-        self.outlet = Outlet(
-            engine.eio_socket(sid),
-            self._request,
+        self.outlet = open_outlet(
+            engine,
+            sid,
+            environ,
             flusher=flusher,
             drops=drops,
             config=config,

@@ -2,7 +2,9 @@
 
 In: they are recognised by their first bytes and handed over in the transport's own callback (see
 `sockets/frame_queue.py`), so no task wakes for them and nothing decodes them. Out: they are made into a WebSocket frame
-once for all recipients. Everything else goes the way of the libraries, in order relative to the packets.
+once for all recipients. Everything else goes the way of the libraries, in order relative to the packets. So do the
+packets of clients that speak Socket.IO's default parser, as far as the reading task; to them a packet is two WebSocket
+frames, made once as well, and only when somebody wants it.
 
 Names the libraries keep to themselves that are reached here: `_sock` and `handler` of engine.io's driver for aiohttp,
 and aiohttp's `WebSocketResponse._post_start`. `tests/unit/server/test_fast_path.py` fails when they
@@ -13,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
@@ -22,22 +25,20 @@ from socketio import packet as sio_packet
 from posewire import clock
 from posewire.errors import ProtocolError
 from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_frame
-from posewire.protocol.client_message import check_client_message
-from posewire.server.admission import Bucket
+from posewire.protocol.default_parser import FRAME_HEAD, to_default
+from posewire.server.message_gate import MessageGate
 from posewire.sockets.frame_queue import set_take, with_frame_queue
 
 logger = logging.getLogger(__name__)
 
 ENDED = "posewire.ended"
 """Key of a connection's environ: an event that is set when all is over."""
-_TEXT_PACKETS = ("1", "2", "3", "5", "6")
-"""engine.io's close, ping, pong, upgrade and noop: all that a client sends as text."""
-_LONGEST_TEXT = 16
 _LONGEST_REASON = 123
 """Bytes, in a WebSocket's goodbye."""
-_EARLY_MESSAGES = 8
-"""Messages of a connection that is not let in: one says who it is."""
 _WS_CLOSE_SECONDS = 1.0
+_TEXT, _BINARY = 0x81, 0x82
+"""A WebSocket frame's first byte."""
+_FRAME_TEXT = f"4{FRAME_HEAD}"
 
 
 class _WebSocketResponse(web.WebSocketResponse):
@@ -60,12 +61,12 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         eio_socket = self.handler.__self__
         self._sid = eio_socket.sid
         self._failed = False
-        self._early = 0
-        rate, burst = self.server.messages
-        self._pace = Bucket(rate, burst, clock.monotonic())
+        self._gate: MessageGate = self.server.gate(self._sid)
         try:
             await self._sock.prepare(environ["aiohttp.request"])
-            set_take(self._sock, self._take)
+            self.server.upgrading(eio_socket, environ["aiohttp.request"])
+            if self._gate.parser is None:
+                set_take(self._sock, self._take)
             await self.handler(self)
         except OSError as exc:
             logger.debug("a client was not let in: %s", exc)
@@ -74,7 +75,7 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         finally:
             set_take(self._sock, None)
             ended.set()
-            self.server.release(eio_socket)
+            self.server.websocket_ended(eio_socket)
         return self._sock
 
     def _take(self, message: bytes) -> bool:
@@ -101,45 +102,48 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         # Packets that came while this task was busy; engine.io makes two tasks for every message this returns.
         while True:
             message = await self._sock.receive()
-            if message.type is not WSMsgType.BINARY or not self._take(message.data):
-                break
-        data = message.data
-        if message.type is WSMsgType.ERROR and not self._failed:
-            oversized = isinstance(data, WebSocketError) and data.code == WSCloseCode.MESSAGE_TOO_BIG
-            self.server.drops["oversized" if oversized else "damaged"] += 1
-        if isinstance(data, str) and (len(data) > _LONGEST_TEXT or data[:1] not in _TEXT_PACKETS):
-            # engine.io would raise past its own clean-up. Socket.IO's packets are binary here; see docs/wire.md.
-            self.server.drops["damaged"] += 1
-            raise OSError("a text frame that is no packet of engine.io")
-        if not isinstance(data, bytes | str):
-            raise OSError("the connection was closed")
-        await self._check(data)
-        return data
-
-    async def _check(self, data: str | bytes) -> None:
-        if isinstance(data, bytes):
+            data = message.data
+            spoke_text = self._gate.parser is not None
+            if message.type is WSMsgType.BINARY and not spoke_text and self._take(data):
+                continue
+            if message.type is WSMsgType.ERROR and not self._failed:
+                oversized = isinstance(data, WebSocketError) and data.code == WSCloseCode.MESSAGE_TOO_BIG
+                self.server.drops["oversized" if oversized else "damaged"] += 1
+            if not isinstance(data, bytes | str):
+                raise OSError("the connection was closed")
             try:
-                check_client_message(data)
+                whole: str | bytes | None = self._gate.take(data)
+                if self._gate.parser is not None:
+                    if not spoke_text:
+                        set_take(self._sock, None)  # bytes are attachments from now on
+                    if whole is None or (isinstance(whole, bytes) and self._take(whole)):
+                        continue
+                assert whole is not None
+                delay = self._gate.check(whole, clock.monotonic(), let_in=self._sid in self.server.frame_handlers)
             except ProtocolError as exc:
-                self.server.drops[exc.reason] += 1
-                logger.info("connection closed: %s", exc)
-                oversized = exc.reason == "oversized"
-                await self._sock.close(
-                    code=WSCloseCode.MESSAGE_TOO_BIG if oversized else WSCloseCode.POLICY_VIOLATION,
-                    message=exc.detail.encode()[:_LONGEST_REASON],
-                )
+                await self._refuse(exc)
                 raise OSError(exc.detail) from exc
-        if self._sid not in self.server.frame_handlers:
-            self._early += 1
-            if self._early > _EARLY_MESSAGES:
-                self.server.drops["stranger_too_long"] += 1
-                raise OSError("too many messages before the one that says who it is")
-        delay = self._pace.take(clock.monotonic())
-        if delay:
-            self._pace.left -= 1.0
-        # The others' turn: what the queue has comes without one. Past the pace it is read no faster, and TCP slows the
-        # sender down.
-        await asyncio.sleep(delay)
+            # The others' turn: what the queue has comes without one. Past the pace it is read no faster, and TCP slows
+            # the sender down.
+            await asyncio.sleep(delay)
+            return whole
+
+    async def send(self, message: str | bytes | tuple[str | bytes, ...]) -> None:
+        """Send a message, or all of a packet that is several: nothing that is written meanwhile may come between."""
+        if isinstance(message, tuple):
+            *first, message = message
+            transport = self.environ["aiohttp.request"].transport
+            if first and transport is not None:
+                transport.write(_websocket_frames(first))
+        await super().send(message)
+
+    async def _refuse(self, exc: ProtocolError) -> None:
+        self.server.drops[exc.reason] += 1
+        logger.info("connection closed: %s", exc)
+        await self._sock.close(
+            code=WSCloseCode.MESSAGE_TOO_BIG if exc.reason == "oversized" else WSCloseCode.POLICY_VIOLATION,
+            message=exc.detail.encode()[:_LONGEST_REASON],
+        )
 
 
 def cut(request: web.BaseRequest) -> None:
@@ -155,10 +159,35 @@ class Outgoing:
         wire: The Socket.IO packet as a WebSocket frame.
     """
 
-    __slots__ = ("wire",)
+    __slots__ = ("_default", "_default_wire", "wire")
 
     def __init__(self, message: bytes) -> None:
         self.wire = _websocket_frame(message)
+
+    @property
+    def message(self) -> bytes:
+        """The Socket.IO packet, copied."""
+        return self.wire[{126: 4, 127: 10}.get(self.wire[1], 2) :]
+
+    # Made when they are asked for. Until then they are not even set, for most packets have no use for them.
+
+    @property
+    def default(self) -> tuple[str | bytes, ...]:
+        """The packet of the default parser: engine.io's text message, and the attachments behind it."""
+        try:
+            return self._default
+        except AttributeError:
+            self._default: tuple[str | bytes, ...] = default_messages(self.message)
+            return self._default
+
+    @property
+    def default_wire(self) -> bytes:
+        """The same as WebSocket frames, one for each message."""
+        try:
+            return self._default_wire
+        except AttributeError:
+            self._default_wire: bytes = _websocket_frames(default_messages(self.message))
+            return self._default_wire
 
 
 def outgoing_frame(packet: bytes) -> Outgoing:
@@ -171,13 +200,28 @@ def outgoing_event(event: str, data: Any) -> Outgoing:
     return Outgoing(SocketIOPacket(sio_packet.EVENT, namespace="/", data=[event, data]).encode())
 
 
-def _websocket_frame(payload: bytes) -> bytes:
-    """Return an unmasked binary frame with FIN set (RFC 6455, section 5.2)."""
+def default_messages(message: bytes) -> tuple[str | bytes, ...]:
+    """Return engine.io's messages of a packet for the default parser, from that of the msgpack parser."""
+    if (packet := unwrap_frame(message)) is not None:
+        return (_FRAME_TEXT, packet)
+    text, attachments = to_default(message)
+    return (f"4{text}", *attachments)
+
+
+def _websocket_frames(messages: Iterable[str | bytes]) -> bytes:
+    return b"".join(
+        _websocket_frame(message.encode(), _TEXT) if isinstance(message, str) else _websocket_frame(message)
+        for message in messages
+    )
+
+
+def _websocket_frame(payload: bytes, first: int = _BINARY) -> bytes:
+    """Return an unmasked frame with FIN set (RFC 6455, section 5.2)."""
     size = len(payload)
     if size < 126:
-        head = bytes((0x82, size))
+        head = bytes((first, size))
     elif size < 1 << 16:
-        head = b"\x82\x7e" + size.to_bytes(2, "big")
+        head = bytes((first, 126)) + size.to_bytes(2, "big")
     else:
-        head = b"\x82\x7f" + size.to_bytes(8, "big")
+        head = bytes((first, 127)) + size.to_bytes(8, "big")
     return head + payload

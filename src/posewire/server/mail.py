@@ -39,8 +39,6 @@ class Mail:
     @property
     def packet(self) -> bytes:
         """The packet, copied."""
-        wire = self.outgoing.wire
-        # A frame of WebSocket has a head of 2, 4 or 10 bytes.
-        packet = unwrap_frame(wire[{126: 4, 127: 10}.get(wire[1], 2) :])
+        packet = unwrap_frame(self.outgoing.message)
         assert packet is not None
         return packet

@@ -20,6 +20,12 @@ _CORS: Final = {
 }
 
 
+class LastingResponse(web.Response):
+    """A response after which its connection may have another request, if it says so."""
+
+    lasting = False
+
+
 class OriginPolicy:
     """Lets in pages of this server's own origin and of those that are allowed; who sends no ``Origin`` is no page.
 
@@ -78,7 +84,8 @@ class OriginPolicy:
 
 def _finish(response: web.StreamResponse, origins: list[str]) -> None:
     # One request a connection: then one deadline holds for all of it. A WebSocket's is its member's.
-    response.force_close()
+    if not (isinstance(response, LastingResponse) and response.lasting):
+        response.force_close()
     if origins:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origins[0]
         response.headers[hdrs.VARY] = hdrs.ORIGIN

@@ -142,7 +142,7 @@ class Outlet:
             self._unreported_since = None
         self._posted_at = now
         if not self.backlog.clear:
-            self.backlog.offered += len(mail.outgoing.wire)
+            self.backlog.offered += len(self.wire_of(mail.outgoing))
         taken = self._box().put(mail, recent)
         if not taken and now >= self._ask_at:
             self._ask_at = now + _ASK_SECONDS
@@ -228,7 +228,7 @@ class Outlet:
             if (first := box.peek(server_now)) is None:
                 break  # what waited was too old
             self._look(now)
-            if not self._clear(_size(first), now, urgent=_is_sound(first)) or transport.get_write_buffer_size():
+            if not self._clear(self._size(first), now, urgent=_is_sound(first)) or transport.get_write_buffer_size():
                 if now - self.backlog.progress_at > self._timeout:
                     self._give_up(f"took nothing for {self._timeout:g} s")
                     return False
@@ -238,6 +238,10 @@ class Outlet:
         if box.settle():
             self._mailbox = None
         return False
+
+    def wire_of(self, outgoing: Outgoing) -> bytes:
+        """Return a message as this client is sent it."""
+        return outgoing.wire
 
     def cut(self) -> None:
         """End the connection at once; whatever waits for it is lost."""
@@ -263,12 +267,16 @@ class Outlet:
         transport = self._transport
         if transport is not None and not transport.is_closing():
             now = clock.monotonic()
-            transport.write(outgoing.wire)
-            self.backlog.wrote(len(outgoing.wire), now)
+            wire = self.wire_of(outgoing)
+            transport.write(wire)
+            self.backlog.wrote(len(wire), now)
             if now >= self._look_at:
                 self._look(
                     now
                 )  # to who is sent no frames, too: the backlog remembers every moment until somebody looks
+
+    def _size(self, message: Mail | Outgoing) -> int:
+        return len(self.wire_of(message.outgoing if isinstance(message, Mail) else message))
 
     def _silent_for(self, now: float) -> float:
         """Return for how many seconds a client that reports all it gets has not."""
@@ -303,10 +311,6 @@ class Outlet:
             return micros / 1e6 if micros < _UNKNOWN_RTT else 0.0
         except (OSError, struct.error):
             return 0.0  # not TCP, not Linux, or gone
-
-
-def _size(message: Mail | Outgoing) -> int:
-    return len((message.outgoing if isinstance(message, Mail) else message).wire)
 
 
 def _is_sound(message: Mail | Outgoing) -> bool:

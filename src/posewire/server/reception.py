@@ -9,6 +9,7 @@ import unicodedata
 from collections import Counter
 from typing import Any, Final
 
+from aiohttp import web
 from socketio import exceptions as sio_exceptions
 
 from posewire import clock
@@ -68,6 +69,8 @@ class Reception:
         """Take what comes to an engine through a door."""
         self._engine = engine
         self._door = door
+        if engine.eio.polls is not None:
+            engine.eio.polls.let_in = door.let_in
         engine.on("connect", self._connect)
         engine.on("disconnect", self._disconnect)
         engine.on(control.FRAME, self._frame)
@@ -197,11 +200,20 @@ class Reception:
         )
         request = environ["aiohttp.request"]
         connection.quota = self.admission.enter(claims.sub, self._door.key_of(request), clock.monotonic())
-        self._door.let_in(request)
+        self._let_in(connection.eio_sid, request)
         self.connections[sid] = connection
         self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self.relay.take, connection)
         self._expire_later(connection, claims)
         logger.info("connected", extra={"user": claims.sub, "sid": sid})
+
+    def _let_in(self, eio_sid: str, request: web.BaseRequest) -> None:
+        assert self._engine is not None
+        assert self._door is not None
+        polls, session = self._engine.eio.polls, self._engine.eio.poll_session(eio_sid)
+        if polls is not None and session is not None:
+            polls.entered(session)
+        else:
+            self._door.let_in(request)
 
     def _admit_lane(self, sid: str, environ: dict[str, Any], claims: Claims, ticket: Any, session_id: str) -> None:
         """Take a further connection of a session in: it shows a ticket, and a token of the same user.
@@ -226,7 +238,7 @@ class Reception:
             config=self._config.server,
             ask_keyframe=self.rooms.ask_publisher,
         )
-        self._door.let_in(request)
+        self._let_in(lane.eio_sid, request)
         self._engine.eio.frame_handlers[lane.eio_sid] = functools.partial(self.relay.side_frame, lane)
         self.lanes.add(lane)
         self.rooms.rerouted(connection)

@@ -13,7 +13,7 @@ from posewire.server.connection import Connection
 from posewire.server.engine import Engine
 from posewire.server.fast_path import ENDED
 from posewire.server.flusher import Flusher
-from posewire.server.outlet import Outlet
+from posewire.server.outlets import open_outlet
 from posewire.server.receipts import Receipts
 
 
@@ -49,9 +49,10 @@ class SideLane:
         self.ended: asyncio.Event = environ[ENDED]
         self._engine = engine
         self._drops = drops
-        self.outlet = Outlet(
-            engine.eio_socket(sid),
-            environ["aiohttp.request"],
+        self.outlet = open_outlet(
+            engine,
+            sid,
+            environ,
             flusher=flusher,
             drops=drops,
             config=config,

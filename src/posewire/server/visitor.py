@@ -14,6 +14,8 @@ _EARLY_BYTES: Final = 64 << 10
 """What may be sent before one is let in: a request's head and its small body, or a WebSocket's and a token."""
 _LINGER_SECONDS: Final = 1.0
 """For what is left of a request after its answer."""
+_IDLE_SECONDS: Final = 30.0
+"""Between two requests of a member that has no WebSocket: only those may be on one connection."""
 _LEAST_SLICE: Final = 1 << 10
 _LARGEST_SLICE: Final = 16 << 10
 _SLICE_SECONDS: Final = 0.0002
@@ -55,7 +57,13 @@ class Visitor(web.RequestHandler):
     )
 
     def __init__(self, door: Doorkeeper, server: web.Server, key: str, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(server, loop=loop, access_log=None, lingering_time=_LINGER_SECONDS)  # type: ignore[arg-type]
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]
+            lingering_time=_LINGER_SECONDS,
+            keepalive_timeout=_IDLE_SECONDS,
+        )
         self.key = key
         self.gone = False
         self.timer: asyncio.TimerHandle | None = None
@@ -191,7 +199,8 @@ class Visitor(web.RequestHandler):
 def ignore(request: web.BaseRequest) -> None:
     """Read nothing more of the connection a request came on."""
     visitor: Any = request.protocol
-    visitor.ignore()
+    if visitor is not None:  # else that connection is gone; long polling has one for each request
+        visitor.ignore()
 
 
 def visitor_of(request: web.BaseRequest) -> Visitor:

@@ -14,7 +14,7 @@ from posewire import RoomError
 from posewire.protocol import Delivery, FrameType, Header, Kind, control
 from tests.connect.conftest import Member, changed, eventually, landmarks
 from tests.connect.loss.lossy_link import Join, Linked, Time, numbered
-from tests.connect.test_integration import Plain
+from tests.connect.stock import Plain
 
 
 @pytest.mark.parametrize("anchor_interval", [1, 4, 1000])

@@ -44,7 +44,9 @@ class Client:
         buffered: Bytes that even our own kernel did not take.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, config: ServerConfig = CONFIG) -> None:
+    def __init__(
+        self, monkeypatch: pytest.MonkeyPatch, config: ServerConfig = CONFIG, *, kind: type[Outlet] = Outlet
+    ) -> None:
         self.time = 1000.0
         self.written: list[bytes] = []
         self.under_way = 0
@@ -62,7 +64,7 @@ class Client:
         monkeypatch.setattr(clock, "now", lambda: self.time)
         monkeypatch.setattr(outlet_module, "unacknowledged", lambda descriptor: self.under_way)
         monkeypatch.setattr(self.flusher, "add", self.to_flush.append)
-        self.outlet = Outlet(
+        self.outlet = kind(
             self.socket,
             request,
             flusher=self.flusher,

@@ -45,7 +45,13 @@ class Guest:
         self.eio_socket = SimpleNamespace(sid=f"eio-{number}", closed=False, closing=False, close=self._close)
         engine: Any = SimpleNamespace(
             eio_socket=lambda sid: self.eio_socket,
-            eio=SimpleNamespace(start_background_task=house.start, frame_handlers={}),
+            eio=SimpleNamespace(
+                start_background_task=house.start,
+                frame_handlers={},
+                speaks_default=lambda eio_sid: False,
+                poll_session=lambda eio_sid: None,
+                polls=None,
+            ),
             reason=SimpleNamespace(SERVER_DISCONNECT="server"),
         )
         self.ended = asyncio.Event()

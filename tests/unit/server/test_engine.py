@@ -17,6 +17,9 @@ from posewire.server.fast_path import FastWebSocket
 def test_names_of_python_socketio_and_engineio() -> None:
     assert inspect.iscoroutinefunction(socketio.AsyncServer._handle_eio_message)
     assert callable(socketio.AsyncServer._engineio_server_class)
+    assert list(inspect.signature(socketio.AsyncServer._send_packet).parameters) == ["self", "eio_sid", "pkt"]
+    assert "self._send_packet" in inspect.getsource(socketio.AsyncServer._handle_connect)
+    assert "server._send_packet" in inspect.getsource(socketio.AsyncServer._handle_event_internal)
     assert "asyncio.ensure_future" in inspect.getsource(engineio.AsyncServer.start_background_task)
 
 

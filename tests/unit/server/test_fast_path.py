@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import inspect
+import json
 import logging
 import random
 from collections.abc import AsyncIterator
@@ -16,11 +17,12 @@ import pytest
 from aiohttp import WSMsgType, web
 from aiohttp.http_websocket import WebSocketWriter
 from engineio.async_drivers import aiohttp as driver
+from socketio import packet as stock_packet
 
 from posewire.config import Config
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_frame
-from posewire.server import fast_path
+from posewire.server import message_gate
 from posewire.server.engine import Engine
 from posewire.server.fast_path import FastWebSocket, outgoing_event, outgoing_frame
 from tests.connect.conftest import eventually
@@ -42,12 +44,44 @@ def test_the_short_way_makes_the_bytes_of_the_libraries(size: int) -> None:
     frame = outgoing_frame(packet)
     assert outgoing_event("frame", packet).wire == frame.wire
     assert unwrap_frame(stock) == packet
+    assert written_by_aiohttp(stock) == frame.wire
+
+
+@pytest.mark.parametrize("size", [0, 77, 125, 126, 65_535, 65_536, 1 << 20])
+def test_the_default_parser_gets_the_bytes_of_the_libraries(size: int) -> None:
+    """python-socketio's packet of its default parser, and aiohttp's WebSocket frames."""
+    for outgoing, data in (
+        (outgoing_frame(bytes(size)), ["frame", bytes(size)]),
+        (outgoing_event("room", {"text": "ü" * size, "no": None}), ["room", {"text": "ü" * size, "no": None}]),
+        (outgoing_event("room", {"salt": b"s", "key": b"k"}), ["room", {"salt": b"s", "key": b"k"}]),
+    ):
+        stock = stock_packet.Packet(2, data=data)
+        stock.json = SimpleNamespace(
+            dumps=lambda data, separators: json.dumps(data, separators=separators, ensure_ascii=False)
+        )
+        encoded = stock.encode()
+        text, *attachments = encoded if isinstance(encoded, list) else [encoded]
+        assert outgoing.default == (f"4{text}", *attachments)
+        assert outgoing.default_wire == written_by_aiohttp(*outgoing.default)
+        assert outgoing.default_wire is outgoing.default_wire, "made once"
+        assert outgoing.default is outgoing.default
+
+
+def written_by_aiohttp(*messages: str | bytes) -> bytes:
     written: list[bytes] = []
     transport = SimpleNamespace(is_closing=lambda: False, write=written.append)
     protocol = SimpleNamespace(_reading_paused=False, _drain_helper=None)
     writer = WebSocketWriter(protocol, transport, limit=1 << 30)  # type: ignore[arg-type]
-    asyncio.run(writer.send_frame(stock, WSMsgType.BINARY))
-    assert b"".join(written) == frame.wire
+
+    async def write() -> None:
+        for message in messages:
+            if isinstance(message, str):
+                await writer.send_frame(message.encode(), WSMsgType.TEXT)
+            else:
+                await writer.send_frame(message, WSMsgType.BINARY)
+
+    asyncio.run(write())
+    return b"".join(written)
 
 
 def test_what_is_no_frame_is_left_to_the_library() -> None:
@@ -253,7 +287,7 @@ async def test_the_same_is_told_in_the_same_order_as_by_the_libraries(
     rng = random.Random(f"{seed} {last}")
     script = b"".join(benign(rng, number) for number in range(rng.randrange(5, 40))) + LAST[last]
     # By the way of the libraries nobody is let in.
-    monkeypatch.setattr(fast_path, "_EARLY_MESSAGES", 1000)
+    monkeypatch.setattr(message_gate, "_EARLY_MESSAGES", 1000)
     stock = await told(script, seed, fast=False)
     handed_over = 0
     take = FastWebSocket._take

@@ -1,0 +1,229 @@
+"""Long polling: off unless set; and what its requests may be like, from strangers and from members."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import pytest
+import socketio
+
+import posewire
+from posewire.limits import MAX_PACKET_BYTES
+from posewire.protocol import unpack_header
+from tests.connect.conftest import CONFIG, changed, eventually, landmarks
+from tests.connect.stock import Plain
+from tests.connect.test_admission import drops
+
+PATH = "/socket.io/?EIO=4&transport=polling"
+
+
+@pytest.fixture
+async def http() -> AsyncIterator[aiohttp.ClientSession]:
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+@contextlib.asynccontextmanager
+async def serving(**sections: Any) -> AsyncIterator[posewire.Server]:
+    server = {"long_polling": True, **sections.pop("server", {})}
+    async with posewire.serve(config=changed(server=server, **sections)) as made:
+        yield made
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[posewire.Server]:
+    async with serving() as made:
+        yield made
+
+
+class Polling:
+    """A client that writes its requests itself."""
+
+    def __init__(self, server: posewire.Server, http: aiohttp.ClientSession) -> None:
+        self._server = server
+        self._http = http
+        self.url = server.url + PATH
+
+    async def open(self) -> None:
+        status, text = await self.get()
+        assert status == 200, text
+        self.url += f"&sid={json.loads(text[1:])['sid']}"
+
+    async def enter(self, name: str) -> None:
+        await self.open()
+        _, (status, text) = await asyncio.gather(
+            self.post("40" + json.dumps({"token": self._server.issue_token(name)})), self.get()
+        )
+        assert (status, text[:2]) == (200, "40"), text
+
+    async def get(self, **headers: str) -> tuple[int, str]:
+        async with asyncio.timeout(20), self._http.get(self.url, headers=headers) as response:
+            return response.status, await response.text()
+
+    async def post(self, body: str | bytes) -> tuple[int, str]:
+        data = io.BytesIO(body.encode() if isinstance(body, str) else body)
+        async with asyncio.timeout(20), self._http.post(self.url, data=data) as response:
+            return response.status, await response.text()
+
+
+async def test_it_is_off_unless_set(http: aiohttp.ClientSession) -> None:
+    async with posewire.serve(config=CONFIG) as server:
+        for method in ("GET", "POST"):
+            for path in (PATH, "/socket.io/?EIO=4", PATH + "&sid=x"):
+                async with http.request(method, server.url + path) as response:
+                    assert response.status == 400
+                    assert "server.long_polling" in (await response.json())["message"]
+        async with Plain(transports=("polling",)) as plain:
+            with pytest.raises(socketio.exceptions.ConnectionError):
+                await plain.enter(server, "plain")
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "status", "words"),
+    [
+        (PATH + "&sid=nobody", "GET", 400, "no such session"),
+        (PATH + "&sid=nobody", "POST", 400, "no such session"),
+        (PATH, "POST", 400, "begins with GET"),
+        (PATH + "&j=0", "GET", 400, "JSONP"),
+        ("/socket.io/?EIO=3&transport=polling", "GET", 400, "unsupported version"),
+        ("/socket.io/?EIO=4&transport=carrier-pigeon", "GET", 400, "Invalid transport"),
+    ],
+)
+async def test_requests_that_make_no_session(
+    server: posewire.Server, http: aiohttp.ClientSession, path: str, method: str, status: int, words: str
+) -> None:
+    async with http.request(method, server.url + path) as response:
+        assert response.status == status
+        assert words in await response.text()
+
+
+async def test_sessions_that_do_not_say_who_they_are_end(http: aiohttp.ClientSession) -> None:
+    async with serving(socket={"connect_timeout": 100}) as server:
+        stranger = Polling(server, http)
+        await stranger.open()
+        assert server._engine is not None
+        assert len(server._engine.eio.sockets) == 1
+        with contextlib.suppress(aiohttp.ClientError):  # its connection is cut, or the session is over first
+            assert (await stranger.get())[0] != 404
+        await eventually(lambda: server._engine is not None and not server._engine.eio.sockets)
+        await eventually(lambda: drops(server, "handshake_timeout") >= 1)
+
+
+async def test_a_crowd_of_sessions_that_do_not_say_who_they_are(http: aiohttp.ClientSession) -> None:
+    async with serving(admission={"strangers": 5}) as server:
+        member = Polling(server, http)
+        await member.enter("honest")
+        for _ in range(30):
+            await Polling(server, http).open()
+        assert server._engine is not None
+        assert len(server._engine.eio.sockets) <= 7
+        assert drops(server, "too_many_strangers") >= 25
+        assert await asyncio.gather(member.post('420["heartbeat",{}]'), member.get())
+        assert server.stats().connections == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ("", 400, "damaged"),
+        ("x", 400, "damaged"),
+        ("b===", 400, "damaged"),
+        ("bAAAA", 400, "damaged"),
+        (b"\xff\xfe", 400, "damaged"),
+        ("42" + "[" * 10_000, 400, "damaged"),
+        ('451-["frame",{"_placeholder":true,"num":0}]\x1e42["x"]', 400, "damaged"),
+        ("3\x1e" * 2000 + "3", 400, "damaged"),
+        ("b" + "A" * (2 * MAX_PACKET_BYTES), 413, "oversized"),
+        ("5", 200, None),
+        ("42[5]", 200, "damaged"),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+async def test_bodies_that_end_their_session(
+    server: posewire.Server, http: aiohttp.ClientSession, body: str | bytes, status: int, reason: str | None
+) -> None:
+    member = Polling(server, http)
+    await member.enter("greedy")
+    got = await member.post(body)
+    assert got[0] == status, got
+    if reason is not None:
+        await eventually(lambda: server.stats().connections == 0)
+        assert drops(server, reason) == 1
+        assert (await member.get())[0] == 400
+
+
+async def test_two_requests_at_once_end_their_session(server: posewire.Server, http: aiohttp.ClientSession) -> None:
+    member = Polling(server, http)
+    await member.enter("greedy")
+    answers = await asyncio.gather(member.get(), member.get())
+    assert sorted(status for status, _ in answers) == [200, 400]
+    await eventually(lambda: server.stats().connections == 0)
+
+
+async def test_who_asks_and_does_not_listen_is_given_up(http: aiohttp.ClientSession) -> None:
+    async with serving() as server:
+        member = Polling(server, http)
+        await member.enter("deaf")
+        for _ in range(40):
+            status, _ = await member.post("\x1e".join('420["room.list",{}]' for _ in range(10)))
+            if status != 200:
+                break
+        await eventually(lambda: server.stats().connections == 0)
+        assert drops(server, "cut_too_slow") == 1
+
+
+async def test_frames_wait_as_for_anybody_slow(http: aiohttp.ClientSession) -> None:
+    """Not a queue of all that was sent: the newest that can be read, when the client asks."""
+    async with (
+        serving() as server,
+        posewire.connect(server.url, token=server.issue_token("alice"), room="studio", config=CONFIG) as alice,
+    ):
+        member = Polling(server, http)
+        await member.enter("slow")
+        await asyncio.gather(member.post('420["room.join",{"room":"studio"}]'), member.get())
+        for seed in range(31):
+            await alice.send_pose(landmarks(seed))
+            await alice.rooms.list_rooms()
+        _, got = await member.get()
+        packets = [base64.b64decode(each[1:]) for each in got.split("\x1e") if each[0] == "b"]
+        assert got.count('451-["frame"') == len(packets) < 12
+        assert unpack_header(packets[-1]).seq == 30
+        assert server.stats().drops["replaced"] >= 20
+
+
+async def test_a_server_that_stops_says_goodbye(http: aiohttp.ClientSession) -> None:
+    async with serving() as server:
+        member = Polling(server, http)
+        await member.enter("plain")
+        asking = asyncio.create_task(member.get())
+        assert server._engine is not None
+        assert server._engine.eio.polls is not None
+        (session,) = server._engine.eio.polls.sessions.values()
+        await eventually(lambda: bool(session.requests))
+        await server.aclose("lunch")
+        assert "lunch" in (await asking)[1]
+
+
+@pytest.mark.parametrize("headers", [{"Origin": "https://evil.example"}, {"Host": "evil.example"}])
+async def test_pages_of_others_are_refused(
+    server: posewire.Server, http: aiohttp.ClientSession, headers: dict[str, str]
+) -> None:
+    assert (await Polling(server, http).get(**headers))[0] == 403
+
+
+async def test_members_keep_their_connection_and_strangers_do_not(
+    server: posewire.Server, http: aiohttp.ClientSession
+) -> None:
+    member = Polling(server, http)
+    async with http.get(member.url) as response:
+        assert response.headers["Connection"] == "close"
+    await member.enter("plain")
+    async with http.post(member.url, data="3") as response:
+        assert "Connection" not in response.headers
