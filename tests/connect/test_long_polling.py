@@ -190,7 +190,7 @@ async def test_frames_wait_as_for_anybody_slow(http: aiohttp.ClientSession) -> N
         await asyncio.gather(member.post('420["room.join",{"room":"studio"}]'), member.get())
         for seed in range(31):
             await alice.send_pose(landmarks(seed))
-            await alice.rooms.list_rooms()
+            await eventually(lambda sent=seed + 1: server.stats().frames_in == sent)  # type: ignore[misc]
         _, got = await member.get()
         packets = [base64.b64decode(each[1:]) for each in got.split("\x1e") if each[0] == "b"]
         assert got.count('451-["frame"') == len(packets) < 12

@@ -205,6 +205,7 @@ class Connection:
     def release(self) -> None:
         """Take no more packets of this connection, now that it is gone."""
         self._engine.eio.frame_handlers.pop(self.eio_sid, None)
+        self._engine.eio.event_handlers.pop(self.eio_sid, None)
         self.receipts.close()
         if self._expiry is not None:
             self._expiry.cancel()

@@ -48,6 +48,7 @@ class Guest:
             eio=SimpleNamespace(
                 start_background_task=house.start,
                 frame_handlers={},
+                event_handlers={},
                 speaks_default=lambda eio_sid: False,
                 poll_session=lambda eio_sid: None,
                 polls=None,
