@@ -335,7 +335,7 @@ async def test_events_past_the_pace_wait_for_their_time() -> None:
 
 
 @pytest.mark.parametrize(
-    "packet", [SocketIOPacket(2, namespace="/x", data=["one", 1]), SocketIOPacket(3, data=[1], id=1)]
+    "packet", [SocketIOPacket(2, namespace="/x", data=["one", 1]), SocketIOPacket(3, namespace="/", data=[1], id=1)]
 )
 async def test_what_is_no_event_of_ours_is_left_to_the_libraries(packet: SocketIOPacket) -> None:
     hearing = Hearing(fast=True, events=True)
