@@ -177,6 +177,29 @@ async def test_a_room_of_all_kinds_hears_everyone(server: posewire.Server, membe
         assert len(of_alice[0]) == 10
 
 
+async def test_answers_that_are_several_messages_stay_whole(server: posewire.Server, member: Member) -> None:
+    """Frames are written past engine.io's queue; between an answer's text and its attachments one would be of them."""
+    async with member("alice") as alice, Plain("default") as plain:
+        await plain.enter(server, "plain")
+        done = asyncio.Event()
+
+        async def talk() -> None:
+            seq = 0
+            while not done.is_set():
+                await alice.send_event("note", seq)
+                seq += 1
+
+        talking = asyncio.create_task(talk(), name="talk")
+        for _ in range(20):
+            answers = await asyncio.gather(*[plain.ask("room.members", {"room": "studio"}) for _ in range(10)])
+            for members in answers:
+                assert [(one["id"], len(one["salt"])) for one in members] == [("alice", 16), ("plain", 0)]
+        done.set()
+        await talking
+        assert all(unpack_header(packet).kind is Kind.EVENT for packet in plain.packets)
+        assert len(plain.packets) > 20
+
+
 # What a client of the default parser may send ------------------------------------------------------------------------
 
 HEAD = b'451-["frame",{"_placeholder":true,"num":0}]'
