@@ -92,8 +92,11 @@ async def test_it_is_off_unless_set(http: aiohttp.ClientSession) -> None:
         (PATH + "&sid=nobody", "POST", 400, "no such session"),
         (PATH, "POST", 400, "begins with GET"),
         (PATH + "&j=0", "GET", 400, "JSONP"),
+        (PATH, "HEAD", 400, ""),
+        ("/socket.io/?EIO=4&transport=websocket", "GET", 400, "not a request for a WebSocket"),
+        ("/socket.io/?EIO=4&transport=websocket", "POST", 400, "not a request for a WebSocket"),
         ("/socket.io/?EIO=3&transport=polling", "GET", 400, "unsupported version"),
-        ("/socket.io/?EIO=4&transport=carrier-pigeon", "GET", 400, "Invalid transport"),
+        ("/socket.io/?EIO=4&transport=carrier-pigeon", "GET", 400, "not a request"),
     ],
 )
 async def test_requests_that_make_no_session(
@@ -159,6 +162,30 @@ async def test_bodies_that_end_their_session(
         assert (await member.get())[0] == 400
 
 
+@pytest.mark.parametrize("headers", [{}, {"Upgrade": "websocket"}, {"Connection": "upgrade"}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_name_of_the_other_transport_is_no_way_around(
+    server: posewire.Server, http: aiohttp.ClientSession, method: str, headers: dict[str, str]
+) -> None:
+    """By that name the library would take any body, of any number of packets, and look at none."""
+    member = Polling(server, http)
+    await member.enter("greedy")
+    url = member.url.replace("=polling", "=websocket")
+    async with http.request(method, url, headers=headers, data=b"42[5]" if method == "POST" else None) as response:
+        assert response.status == 400
+        assert "not a request for a WebSocket" in await response.text()
+    assert server.stats().connections == 1
+    assert server.stats().drops == {}
+
+
+async def test_a_session_with_an_upgrade_it_does_not_mean_is_counted(http: aiohttp.ClientSession) -> None:
+    async with serving(admission={"strangers": 5}) as server:
+        for _ in range(30):
+            assert (await Polling(server, http).get(Upgrade="websocket", Connection="upgrade"))[0] == 200
+        assert server._engine is not None
+        assert len(server._engine.eio.sockets) <= 6
+
+
 async def test_two_requests_at_once_end_their_session(server: posewire.Server, http: aiohttp.ClientSession) -> None:
     member = Polling(server, http)
     await member.enter("greedy")
@@ -190,7 +217,7 @@ async def test_frames_wait_as_for_anybody_slow(http: aiohttp.ClientSession) -> N
         await asyncio.gather(member.post('420["room.join",{"room":"studio"}]'), member.get())
         for seed in range(31):
             await alice.send_pose(landmarks(seed))
-            await alice.rooms.list_rooms()
+            await eventually(lambda seed=seed: server.stats().frames_in > seed)  # type: ignore[misc]
         _, got = await member.get()
         packets = [base64.b64decode(each[1:]) for each in got.split("\x1e") if each[0] == "b"]
         assert got.count('451-["frame"') == len(packets) < 12

@@ -179,7 +179,7 @@ async def test_a_room_of_all_kinds_hears_everyone(server: posewire.Server, membe
 
 async def test_answers_that_are_several_messages_stay_whole(server: posewire.Server, member: Member) -> None:
     """Frames are written past engine.io's queue; between an answer's text and its attachments one would be of them."""
-    async with member("alice") as alice, Plain("default") as plain:
+    async with asyncio.timeout(30), member("alice") as alice, Plain("default") as plain:
         await plain.enter(server, "plain")
         done = asyncio.Event()
 
