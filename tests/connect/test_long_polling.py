@@ -17,6 +17,7 @@ import socketio
 import posewire
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import unpack_header
+from posewire.server import door, poll_desk
 from tests.connect.conftest import CONFIG, changed, eventually, landmarks
 from tests.connect.stock import Plain
 from tests.connect.test_admission import drops
@@ -184,6 +185,81 @@ async def test_a_session_with_an_upgrade_it_does_not_mean_is_counted(http: aioht
             assert (await Polling(server, http).get(Upgrade="websocket", Connection="upgrade"))[0] == 200
         assert server._engine is not None
         assert len(server._engine.eio.sockets) <= 6
+
+
+@pytest.mark.parametrize("probe", ["2probe", "2nonsense", None])
+async def test_a_websocket_that_does_not_come_about(
+    server: posewire.Server, http: aiohttp.ClientSession, probe: str | None
+) -> None:
+    """The session goes on as it was: what waited meanwhile is not lost."""
+    member = Polling(server, http)
+    await member.enter("patient")
+    ws = await http.ws_connect(member.url.replace("=polling", "=websocket"))
+    assert server._engine is not None
+    (socket,) = server._engine.eio.sockets.values()
+    await eventually(lambda: bool(socket.upgrading))
+    if probe is not None:
+        await ws.send_str(probe)
+    if probe == "2probe":
+        assert (await ws.receive()).data == "3probe"
+        assert await member.get() == (200, "6")
+    await ws.close()
+    await eventually(lambda: not socket.upgrading)
+    await member.post('427["heartbeat",{}]')
+    status, answer = await member.get()
+    while "437[" not in answer:  # a packet for the other end of the move may be left
+        status, answer = await member.get()
+    assert status == 200
+    assert server.stats().connections == 1
+
+
+async def test_a_body_that_does_not_come(
+    server: posewire.Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll_desk, "_BODY_SECONDS", 0.1)
+    monkeypatch.setattr(door, "_LINGER_SECONDS", 0.01)  # in which aiohttp would wait for the rest
+    member = Polling(server, http)
+    await member.enter("slow")
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"3"
+        await eventually(lambda: server.stats().connections == 0)
+
+    with contextlib.suppress(aiohttp.ClientError):
+        async with http.post(member.url, data=drip()) as response:
+            assert response.status == 400
+            assert "takes more than 0.1 s" in await response.text()
+    assert drops(server, "damaged") == 1
+    assert server._runner is not None
+    assert server._runner.server is not None
+    connections = server._runner.server
+    await eventually(lambda: len(connections.connections) <= 1)  # that of the GET may stay
+
+
+async def test_a_body_that_is_cut_off(server: posewire.Server, caplog: pytest.LogCaptureFixture) -> None:
+    async with aiohttp.ClientSession() as http:
+        member = Polling(server, http)
+        await member.enter("gone")
+    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    path = member.url.removeprefix(server.url)
+    writer.write(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n3".encode())
+    assert server._engine is not None
+    assert server._engine.eio.polls is not None
+    (session,) = server._engine.eio.polls.sessions.values()
+    await eventually(lambda: "POST" in session.requests)
+    writer.transport.abort()
+    await eventually(lambda: server.stats().connections == 0)
+    assert caplog.messages == []
+
+
+async def test_messages_past_the_pace_are_taken_slowly(http: aiohttp.ClientSession) -> None:
+    async with serving(admission={"member_requests": 50, "member_frames": 50, "burst": 0.1}) as server:
+        member = Polling(server, http)
+        await member.enter("chatty")
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        assert (await member.post("\x1e".join("3" * 40)))[0] == 200
+        assert loop.time() - start > 0.2  # 30 of them over the burst, at a hundred a second
 
 
 async def test_two_requests_at_once_end_their_session(server: posewire.Server, http: aiohttp.ClientSession) -> None:
