@@ -20,7 +20,7 @@ from posewire.protocol import unpack_header
 from posewire.server import door, poll_desk
 from tests.connect.conftest import CONFIG, changed, eventually, landmarks
 from tests.connect.stock import Plain
-from tests.connect.test_admission import drops
+from tests.connect.test_admission import Raw, drops, gone
 
 PATH = "/socket.io/?EIO=4&transport=polling"
 
@@ -236,20 +236,29 @@ async def test_a_body_that_does_not_come(
     await eventually(lambda: len(connections.connections) <= 1)  # that of the GET may stay
 
 
-async def test_a_body_that_is_cut_off(server: posewire.Server, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("head", "answered"),
+    [
+        (b"Content-Length: 100\r\n\r\n3", False),
+        (b"Content-Encoding: deflate\r\nContent-Length: 9\r\n\r\nnodeflate", True),
+    ],
+)
+async def test_a_body_that_is_cut_off_or_damaged(server: posewire.Server, head: bytes, answered: bool) -> None:
     async with aiohttp.ClientSession() as http:
         member = Polling(server, http)
         await member.enter("gone")
-    _, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    path = member.url.removeprefix(server.url)
-    writer.write(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n3".encode())
-    assert server._engine is not None
-    assert server._engine.eio.polls is not None
-    (session,) = server._engine.eio.polls.sessions.values()
-    await eventually(lambda: "POST" in session.requests)
-    writer.transport.abort()
+    async with Raw(server) as raw:
+        path = member.url.removeprefix(server.url)
+        raw.writer.write(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode() + head)
+        if answered:
+            assert (await gone(raw.reader))[9:12] == b"400"
+        else:
+            assert server._engine is not None
+            assert server._engine.eio.polls is not None
+            (session,) = server._engine.eio.polls.sessions.values()
+            await eventually(lambda: "POST" in session.requests)
     await eventually(lambda: server.stats().connections == 0)
-    assert caplog.messages == []
+    assert drops(server, "damaged") == answered
 
 
 async def test_messages_past_the_pace_are_taken_slowly(http: aiohttp.ClientSession) -> None:
