@@ -120,6 +120,20 @@ async def test_sessions_that_do_not_say_who_they_are_end(http: aiohttp.ClientSes
         await eventually(lambda: drops(server, "handshake_timeout") >= 1)
 
 
+async def test_a_member_may_wait_longer_than_a_stranger(http: aiohttp.ClientSession) -> None:
+    async with serving(socket={"connect_timeout": 300}) as server:
+        member = Polling(server, http)
+        await member.enter("patient")
+        asking = asyncio.create_task(member.get(), name="asking")
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await eventually(lambda: loop.time() > start + 0.6)
+        assert not asking.done()
+        assert (await member.post('427["heartbeat",{}]'))[0] == 200
+        assert (await asking)[1].startswith("437[[true,")
+        assert server.stats().drops == {}
+
+
 async def test_a_crowd_of_sessions_that_do_not_say_who_they_are(http: aiohttp.ClientSession) -> None:
     async with serving(admission={"strangers": 5}) as server:
         member = Polling(server, http)
