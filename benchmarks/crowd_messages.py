@@ -17,10 +17,12 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
     fps: float = 0.0
     """Begin to send at that rate, if it is not done already; 0 to leave it."""
+    collect: bool = True
+    """Collect garbage first: memory is what is in use then, but everything waits meanwhile."""
 
 
 class Crowd(msgspec.Struct, frozen=True, kw_only=True):
-    """A worker as it is, after a garbage collection."""
+    """A worker as it is."""
 
     rss: int
     """Bytes."""

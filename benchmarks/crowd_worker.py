@@ -101,8 +101,9 @@ class _Vitals(TypedDict):
     cpu_ns: int
 
 
-def _vitals(process: psutil.Process) -> _Vitals:
-    gc.collect()
+def _vitals(process: psutil.Process, look: Look) -> _Vitals:
+    if look.collect:
+        gc.collect()
     return {
         "rss": process.memory_info().rss,
         "tasks": len(asyncio.all_tasks()),
@@ -127,6 +128,7 @@ async def _members(channel: Channel, setup: Setup) -> None:
             guests.append(Guest(session, index, motion, ages))
             group.create_task(guests[-1].live(leaving), name=f"benchmark.guest{index}")
             await guests[-1].entered.wait()
+        gc.freeze()
         channel.answer(Ready())
         while (look := await channel.next(Look)) is not None:
             for guest in guests if look.fps else ():
@@ -137,7 +139,7 @@ async def _members(channel: Channel, setup: Setup) -> None:
                 lost=sum(guest.lost for guest in guests),
                 disconnects=sum(guest.disconnects for guest in guests),
                 ages=ages.take(),
-                **_vitals(process),
+                **_vitals(process, look),
             )
             channel.answer(seen)
         leaving.set()
@@ -147,14 +149,15 @@ async def _server(channel: Channel, setup: Setup) -> None:
     process = psutil.Process()
     async with posewire.serve(config=config_of(setup)) as server:
         channel.answer(Ready(url=server.url))
-        while await channel.next(Look) is not None:
+        gc.freeze()
+        while (look := await channel.next(Look)) is not None:
             stats = server.stats()
             seen = Crowd(
                 sent=stats.frames_in,
                 received=stats.frames_out,
                 lost=sum(stats.drops.values()),
                 drops=stats.drops,
-                **_vitals(process),
+                **_vitals(process, look),
             )
             channel.answer(seen)
 

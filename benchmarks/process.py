@@ -50,6 +50,11 @@ class Process:
         )
         return cls(setup, process, errors)
 
+    @property
+    def pid(self) -> int:
+        """The worker's process."""
+        return self._process.pid
+
     async def ready(self) -> str:
         """Set it up and wait until it works; returns the URL of a server."""
         return (await self.ask(self.setup, Ready, _READY_SECONDS)).url

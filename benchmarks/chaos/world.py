@@ -28,7 +28,7 @@ SPEED: Final = 40.0
 """How many times faster than its own time a schedule is played."""
 _SETTLE_SECONDS: Final = 6.0
 """Real seconds after which everybody must be back and everything must have come: this is for a slow machine."""
-_STALL_SECONDS: Final = 0.04
+_STALL_SECONDS: Final = 0.03
 """A third of the time that is left for a new token."""
 _LOOK_SECONDS: Final = 0.02
 _GRACE: Final = 20.0
@@ -152,7 +152,7 @@ class World:
                 self.around.quiet.set()
                 await self._settle()
                 await asyncio.gather(*(member.leave() for member in self.members))
-                self._excuse_stalls(max(watch.longest, (await self.server.look()).stall))
+                self._excuse_stalls(watch.longest + (await self.server.look()).stall)
                 history.wrong += await self._kept()
                 history.wrong += await self._grown(fresh)
             finally:
@@ -163,7 +163,11 @@ class World:
 
     async def _warm_up(self) -> Look:
         """Return a server that has had a member already: what is made once, by the first, is no growth."""
-        async with posewire.connect(self.server.url, token=self._issue("nobody"), room="nowhere", config=self._config):
+        patient = msgspec.structs.replace(
+            self._config,
+            socket=msgspec.structs.replace(self._config.socket, connect_timeout=10_000, request_timeout=10_000),
+        )
+        async with posewire.connect(self.server.url, token=self._issue("nobody"), room="nowhere", config=patient):
             pass
         loop = asyncio.get_running_loop()
         deadline = loop.time() + _SETTLE_SECONDS

@@ -35,7 +35,9 @@ An error can cross the wire: :meth:`PosewireError.to_wire` on one side, :func:`e
 from __future__ import annotations
 
 import builtins
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
 _WIRE_VALUE_LIMIT = 200
@@ -74,7 +76,7 @@ class PosewireError(Exception):
     def fields(self) -> dict[str, Any]:
         """The constructor's arguments by name."""
         args, kwargs = self._call
-        bound = inspect.signature(type(self).__init__).bind(self, *args, **kwargs)
+        bound = _signature(type(self).__init__).bind(self, *args, **kwargs)
         bound.apply_defaults()
         return dict(list(bound.arguments.items())[1:])
 
@@ -89,6 +91,11 @@ class PosewireError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), *self._call)
+
+
+@functools.cache
+def _signature(constructor: Callable[..., None]) -> inspect.Signature:
+    return inspect.signature(constructor)  # takes longer than all else about an error
 
 
 def _rebuild(cls: type[PosewireError], args: tuple[Any, ...], kwargs: dict[str, Any]) -> PosewireError:

@@ -15,6 +15,7 @@ import pytest
 
 import posewire
 from posewire import ResourceLimitError
+from posewire.lifetime import cancel_and_wait
 from posewire.protocol import Delivery, FrameType, Kind, SocketIOPacket, control
 from posewire.protocol.client_message import MAX_MESSAGE_BYTES
 from posewire.server.relay import NOTICE
@@ -302,8 +303,12 @@ async def test_what_comes_before_one_is_let_in_and_after_it_stays_in_order(serve
             writer.write(data[start : start + 37])
             await asyncio.sleep(0)
         assert (await raw.message()).startswith(b"\x83\xa4type\x00")
-        for number in range(60):
-            assert SocketIOPacket(encoded_packet=await raw.message()).id == number
+        # Answers of the short way may overtake others; each says when it was given: one after the other.
+        answers = [SocketIOPacket(encoded_packet=await raw.message()) for _ in range(60)]
+        answers.sort(key=lambda one: one.id or 0)
+        assert [one.id for one in answers] == list(range(60))
+        times = [one.data[0][1] for one in answers]
+        assert times == sorted(times)
 
 
 class Collecting:
@@ -482,6 +487,58 @@ async def test_a_flood_of_frames_is_thinned_then_told_then_closed() -> None:
         assert byes[0].data["retry"]
         await check()
         await eventually(lambda: server.stats().connections == 2)
+
+
+async def test_a_flood_takes_turns_with_everybody_else() -> None:
+    """However much of it came at once; before, all of that was handled in one turn, and members waited for seconds."""
+    async with strict() as (server, member), honest(member) as check, Raw(server) as raw:
+        await raw.enter(server.issue_token("greedy"))
+        loop, turns, most = asyncio.get_running_loop(), [0], 0
+        relay = server._reception.relay
+        (eio_sid,) = (each.eio_sid for each in server._reception.connections.values() if each.user_id == "greedy")
+
+        def take(packet: bytes) -> None:
+            nonlocal most
+            turns[-1] += 1
+            most = max(most, turns[-1])
+            relay.drops["counted"] += 1
+
+        async def tick() -> None:
+            while True:
+                turns.append(0)
+                await asyncio.sleep(0)
+
+        assert server._engine is not None
+        server._engine.eio.frame_handlers[eio_sid] = take
+        ticking = loop.create_task(tick(), name="test.ticking")
+        try:
+            sent: list[bytes] = []
+            writer, raw.writer = raw.writer, Collecting(sent)  # type: ignore[assignment]
+            for _ in range(20_000):
+                raw.write(SocketIOPacket(2, namespace="/", data=["frame", bytes(40)]).encode())
+            raw.writer = writer
+            writer.write(b"".join(sent))
+            await check()
+            await eventually(lambda: drops(server, "counted") == 20_000)
+        finally:
+            await cancel_and_wait(ticking)
+        assert most <= (16 << 10) // len(sent[0]) + 1
+
+
+async def test_who_is_closed_for_a_flood_is_heard_no_more() -> None:
+    async with strict(member_frames=2, burst=1, patience=1) as (server, member), honest(member), Raw(server) as raw:
+        await raw.enter(server.issue_token("greedy"))
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(15):
+                while drops(server, "over_limit") < 3:
+                    raw.write(SocketIOPacket(2, namespace="/", data=["frame", bytes(40)]).encode())
+                    await asyncio.sleep(0)
+        over = drops(server, "over_limit")
+        for _ in range(1000):
+            raw.write(SocketIOPacket(2, namespace="/", data=["frame", bytes(40)]).encode())
+        said = await gone(raw.reader)
+        assert b"over the limit of 2 frames" in said
+        assert drops(server, "over_limit") <= over + 5
 
 
 async def test_reliable_events_over_the_limit_are_refused_and_not_lost_in_silence() -> None:

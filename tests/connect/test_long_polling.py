@@ -17,7 +17,7 @@ import socketio
 import posewire
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import unpack_header
-from posewire.server import door, poll_desk
+from posewire.server import poll_desk, visitor
 from tests.connect.conftest import CONFIG, changed, eventually, landmarks
 from tests.connect.stock import Plain
 from tests.connect.test_admission import Raw, drops, gone
@@ -231,7 +231,7 @@ async def test_a_body_that_does_not_come(
     server: posewire.Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(poll_desk, "_BODY_SECONDS", 0.1)
-    monkeypatch.setattr(door, "_LINGER_SECONDS", 0.01)  # in which aiohttp would wait for the rest
+    monkeypatch.setattr(visitor, "_LINGER_SECONDS", 0.01)  # in which aiohttp would wait for the rest
     member = Polling(server, http)
     await member.enter("slow")
 
@@ -316,7 +316,7 @@ async def test_frames_wait_as_for_anybody_slow(http: aiohttp.ClientSession) -> N
         await asyncio.gather(member.post('420["room.join",{"room":"studio"}]'), member.get())
         for seed in range(31):
             await alice.send_pose(landmarks(seed))
-            await eventually(lambda seed=seed: server.stats().frames_in > seed)  # type: ignore[misc]
+            await eventually(lambda sent=seed + 1: server.stats().frames_in == sent)  # type: ignore[misc]
         _, got = await member.get()
         packets = [base64.b64decode(each[1:]) for each in got.split("\x1e") if each[0] == "b"]
         assert got.count('451-["frame"') == len(packets) < 12

@@ -58,7 +58,12 @@ async def send(time: Time, alice: posewire.Session, frames: posewire.Subscriptio
     """Send a pose a moment later and wait until it was seen by somebody who keeps up."""
     time.passed += FRAME
     assert await alice.send_pose(landmarks(seed))
-    assert (points(await next_frame(frames)) == landmarks(seed)).all()
+    seen = asyncio.ensure_future(next_frame(frames))
+    while not (await asyncio.wait({seen}, timeout=0.5))[0]:
+        # On a busy machine a confirmation may be a frame late by this clock; the sender takes that for the link, and
+        # would have to wait for a clock that stands still.
+        time.passed += FRAME
+    assert (points(seen.result()) == landmarks(seed)).all()
 
 
 async def test_who_reads_nothing_gets_no_more_poses_and_then_a_reason(
@@ -222,7 +227,7 @@ def event(name: str, data: Any, number: int | None = None) -> bytes:
 async def test_who_asks_and_does_not_read_the_answers_is_closed(
     server: posewire.Server, join: Join, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Pictures are the largest answers; they would fill engine.io's queue. And the closing takes bounded time."""
+    """Pictures are the largest answers; they wait as control messages do. And the closing takes bounded time."""
     monkeypatch.setattr(connection_module, "_LAST_WORD_SECONDS", 0.05)
     big = {"pose_landmarks": landmarks(0, 33), "face_landmarks": landmarks(1, 478)}
     async with join("alice", config=changed(sender={"protocol_version": "v2", "compression_enabled": False})) as alice:
@@ -244,11 +249,12 @@ async def test_who_asks_and_does_not_read_the_answers_is_closed(
                     with contextlib.suppress(ConnectionError, aiohttp.ClientError):
                         await websocket.send_bytes(question)
                     await asyncio.sleep(0)
-                    most = max(most, connection.outlet.socket.queue.qsize())
+                    box = connection.outlet._mailbox
+                    most = max(most, 0 if box is None else box.control_bytes)
                     if server.stats().drops.get("cut_too_slow"):
                         break
                 assert server.stats().drops["cut_too_slow"] == 1
-                assert 16 <= most <= 20
+                assert 0 < most <= CONFIG.server.recipient_limit
                 await eventually(connection.ended.is_set)
         assert await alice.send_pose(landmarks(2))
 

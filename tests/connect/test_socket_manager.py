@@ -507,9 +507,12 @@ async def test_a_server_that_drains_lets_nobody_in(server: posewire.Server) -> N
 async def test_what_comes_from_no_connection_is_refused(server: posewire.Server) -> None:
     """Events can be under way while their connection is being forgotten."""
     reception = server._reception
-    for answer in (await reception._frame("nobody", b"x"), await reception._request("room.list", "nobody", {})):
+    for answer in (await reception._event("frame", "nobody", b"x"), await reception._event("room.list", "nobody", {})):
+        assert answer is not None
         assert answer[0] is False
         assert answer[1]["type"] == "AuthError"
+    assert await reception._event("report", "nobody", {}) is None
+    assert await reception._event("confirm", "nobody", {}) is None
 
 
 async def test_a_failure_that_was_seen_in_a_loop_is_not_raised_again_and_does_not_grow(

@@ -80,7 +80,7 @@ class ReceivePath:
         self.socket.welcome = control.Welcome(
             user_id="me", room=ROOM, role="member", publish=True, subscribe=True, server="none"
         )
-        self.rooms._enter(control.from_plain(joined, control.JoinedRoom, what="joined"), room_key)
+        self.rooms._entry.enter(control.from_plain(joined, control.JoinedRoom, what="joined"), room_key)
 
 
 class Damage:

@@ -106,6 +106,7 @@ class StreamStats:
         if member != self._member:
             self._member, self._next_seq = member, None
             self._missing.clear()
+            self._least = (math.inf, math.inf)  # it may be another camera, and another clock
         if self._next_seq is None or seq >= self._next_seq:
             if self._next_seq is not None and seq > self._next_seq:
                 gap = seq - self._next_seq

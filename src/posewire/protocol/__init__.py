@@ -16,7 +16,14 @@ from posewire.protocol.pose_protocol import VERSIONS, PoseProtocol
 from posewire.protocol.precision import Precision
 from posewire.protocol.room_key import RoomKey
 from posewire.protocol.seal import SALT_BYTES, RoomSeal, SealKey
-from posewire.protocol.socketio_packet import SocketIOPacket, unwrap_ack, unwrap_frame, wrap_ack, wrap_frame
+from posewire.protocol.socketio_packet import (
+    SocketIOPacket,
+    unwrap_ack,
+    unwrap_frame,
+    wrap_ack,
+    wrap_answer,
+    wrap_frame,
+)
 
 __all__ = [
     "ACCELERATED",
@@ -54,5 +61,6 @@ __all__ = [
     "unwrap_ack",
     "unwrap_frame",
     "wrap_ack",
+    "wrap_answer",
     "wrap_frame",
 ]

@@ -101,6 +101,11 @@ def wrap_ack(ack: Ack) -> bytes:
     return _encode(_AckWire(packet.EVENT, (ACK, ack)))
 
 
+def wrap_answer(number: int, answer: Any) -> bytes:
+    """Return the Socket.IO message that acknowledges an event: the same bytes as `SocketIOPacket` makes."""
+    return _encode(_Wire(packet.ACK, [] if answer is None else [answer], id=number))
+
+
 def unwrap_ack(message: bytes) -> Ack | None:
     """Return what is in an ``ack`` message; None when it is another message, or makes no sense."""
     if not message.startswith(_ACK_BEFORE):

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 import msgspec
 
-from posewire.errors import AuthError, DataValidationError, PosewireError, RoomError, SecurityError
-from posewire.protocol import RoomKey, RoomSeal, Seal, control
+from posewire.errors import AuthError, DataValidationError, PosewireError, RoomError
+from posewire.protocol import RoomKey, control
 from posewire.protocol.room_view import Name, Role, RoomMember, RoomStatus, RoomUpdate, StreamKind
 from posewire.rooms.key_rotation import KEY_EVENT, KeyRotation
 from posewire.rooms.packet_opener import PacketOpener
 from posewire.rooms.presence import PresenceFeed
+from posewire.rooms.room_entry import RoomEntry
 from posewire.rooms.room_mirror import RoomMirror
 from posewire.rooms.room_seals import RoomSeals
 from posewire.rooms.room_state import RoomState
@@ -23,6 +24,8 @@ from posewire.sockets import SocketManager
 logger = logging.getLogger(__name__)
 
 _MAX_STREAM_NUMBER: Final = 0xFF
+_ASK_AGAIN_SECONDS: Final = 1.0
+"""Until the server is asked again where we are."""
 
 
 class RoomManager:
@@ -44,13 +47,11 @@ class RoomManager:
             max_age=socket.config.security.max_message_age / 1000,
             grace=socket.config.security.key_grace / 1000,
         )
-        self._role: Role = "member"
-        self._moving = asyncio.Lock()
-        """One way in or out at a time: the answers are read in the order the server gave them."""
         self._mirror = RoomMirror(socket)
         self.packets = PacketOpener(socket, self._mirror, self._seals)
         """Opens what comes in."""
         self._mirror.on_moved = self._seals.moved
+        self._entry = RoomEntry(socket, self._mirror, self._seals, self.packets)
         self._rotation = KeyRotation(socket, self._mirror, self._seals)
         self.packets.own_events[KEY_EVENT] = self._rotation.handed_out
         socket.restorers.append(self._restore)
@@ -73,7 +74,8 @@ class RoomManager:
     ) -> bool:
         """Enter a room, leaving the one we are in; the first member is its host. Waits for the server.
 
-        Cancelling may leave us in either room; `current_room` then says which the server last confirmed.
+        Cancelling may leave us in either room; the server is asked which, and `current_room` says it soon. Who was in
+        none is in none then.
 
         Args:
             room_id: Its name.
@@ -90,21 +92,20 @@ class RoomManager:
         """
         _checked_role(role)
         self._check_user(user_id)
-        await self._join(_checked(room_id), role, create=create)
+        await self._entry.join(_checked(room_id), role, create=create)
+        self.on_entered()
         return True
 
     async def leave_room(self, room_id: str, user_id: str | None = None) -> bool:
         """Leave a room; False when we are not in it. Waits for the server.
 
+        Cancelling may leave us in it or not; the server is asked which, and `current_room` says it soon.
+
         Raises:
             AuthError: ``user_id`` is somebody else.
         """
         self._check_user(user_id)
-        async with self._moving:
-            left = await self._socket.request(control.LeaveRoom(room=_checked(room_id)), bool)
-            if self.state is not None and self.state.room_id == room_id:
-                self._exit()
-        return left
+        return await self._entry.leave(_checked(room_id))
 
     async def broadcast(self, event: str, data: Any, room_id: str) -> bool:
         """Send an event to all other members of the room we are in; waits until the server has it.
@@ -305,71 +306,27 @@ class RoomManager:
         await self._rotation.run()
 
     async def run(self) -> None:
-        """Fetch the room's state whenever changes were missed; for ever."""
+        """Fetch the room's state whenever changes were missed, or it is not known where we are; for ever."""
         while True:
             await self._mirror.stale.wait()
             self._mirror.stale.clear()
-            if self.state is None:
-                continue
             try:
-                await self.sync_room_state(self.state.room_id)
+                if await self._entry.find_out():
+                    self.on_entered()
+                if self.state is not None:
+                    await self.sync_room_state(self.state.room_id)
             except PosewireError as exc:
                 # A lost connection restores the room by itself; a room we were put out of has told us so.
                 logger.info("room state not synced: %s", exc)
+                if self._entry.in_doubt:
+                    await asyncio.sleep(_ASK_AGAIN_SECONDS)
+                    self._mirror.stale.set()
 
     # Inside ----------------------------------------------------------------------------------------------------------
 
-    async def _join(self, room_id: str, role: Role, *, create: bool) -> None:
-        async with self._moving:
-            await self._join_now(room_id, role, create=create)
-        self.on_entered()
-
-    async def _join_now(self, room_id: str, role: Role, *, create: bool) -> None:
-        room_key = await self._seals.key_of(room_id)
-        key_id = RoomSeal(Seal.AEAD, room_key, room_id).key_id if room_key is not None else b""
-        request = control.JoinRoom(room=room_id, role=role, create=create, salt=self._seals.next_salt, key_id=key_id)
-        # Changes and events may come in between the server's answer and our reading it; they must not be lost.
-        early = self._mirror.early = []
-        try:
-            joined = await self._socket.request(request, control.JoinedRoom)
-            if joined.snapshot.room != room_id:
-                raise SecurityError("another room", f"asked for {room_id!r}, got {joined.snapshot.room!r}")
-            early[:] = [each for each in early if not self.packets.heard_before(each)]
-            self._enter(joined, room_key)
-            self._role = role
-        finally:
-            self._mirror.early = None
-            for each in early:
-                self.packets.event(*each) if isinstance(each, tuple) else self._mirror.absorb(each)
-
-    def _enter(self, joined: control.JoinedRoom, room_key: bytes | None) -> None:
-        """Take the seat the server gave us.
-
-        Raises:
-            SecurityError: The server says we have a salt that we did not choose for this seat.
-        """
-        state, user_id = RoomState.from_snapshot(joined.snapshot), self._socket.user_id
-        self._socket.protocol.signing_key = joined.key
-        if self._seals.has_seat(state, joined.number, self.state, self._socket.writer.member, user_id):
-            self._mirror.replace(state)
-            return
-        key = self._seals.enter(state, joined, room_key, user_id)
-        self._mirror.enter(state, user_id)
-        self._socket.enter(state.room_id, joined.number, key)
-
-    def _exit(self) -> None:
-        self._seals.leave()
-        self._mirror.leave()
-
     async def _restore(self, welcome: control.Welcome) -> None:
-        """Come back into the room after a loss; with our seat gone, as anybody else. It may have closed meanwhile."""
-        async with self._moving:
-            # Looked at in here: somebody may be moving us already, on this very connection.
-            if self.state is None:
-                return
-            if not welcome.resumed:
-                await self._join_now(self.state.room_id, self._role, create=True)
-        self.on_entered()
+        if await self._entry.restore(welcome):
+            self.on_entered()
 
     def _check_user(self, user_id: str | None) -> None:
         if user_id is not None and user_id != self._socket.user_id:

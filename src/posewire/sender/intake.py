@@ -11,6 +11,7 @@ from posewire.flow import QueueItem
 from posewire.limits import MAX_NAME_CHARS
 from posewire.protocol import AudioChunk, Delivery, Kind, OpusPacket, PoseData, to_audio_chunk, to_pose_data
 from posewire.rooms import RoomManager
+from posewire.sender.capture_delays import CaptureDelays
 from posewire.sender.capture_times import CaptureTimes
 from posewire.sockets import SocketManager
 
@@ -34,6 +35,8 @@ class Intake:
         self._media = media
         self.times = CaptureTimes()
         """Repairs capture times."""
+        self.delays = CaptureDelays()
+        """From capture to here."""
         self._offsets: dict[Kind, float] = {}
 
     def item(
@@ -68,6 +71,7 @@ class Intake:
         wall = clock.now()
         captured = self.times.repair((kind, stream), captured or wall, wall, self._offsets.get(kind, 0.0))
         self._check_freshness(kind, captured, wall)
+        self.delays.note((kind, stream), wall - captured, now)
         return QueueItem(
             priority,
             captured,

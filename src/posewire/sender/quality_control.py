@@ -10,6 +10,7 @@ from posewire import clock
 from posewire.errors import DataValidationError
 from posewire.flow import CreditWindow, Quality, QualityLadder, RateController
 from posewire.protocol import PoseData, control
+from posewire.sender.capture_delays import CaptureDelays
 from posewire.sockets import Event, SocketManager
 
 logger = logging.getLogger(__name__)
@@ -26,6 +27,11 @@ _OUTAGE: Final = 1.0
 _MAX_STREAMS: Final = 256
 _REPORT_SECONDS: Final = 3.0
 """A report that is older says nothing."""
+_STEADY_MS: Final = 5.0
+"""Delays of capture that differ by less do not matter."""
+_LATE_MS: Final = 50.0
+_LOST_SHARE: Final = 0.2
+"""What the server calls behind."""
 
 
 class QualityControl:
@@ -35,12 +41,14 @@ class QualityControl:
 
     Args:
         socket: The connection: its credit, its protocol's precision, and its events ``quality``.
+        delays: How much of what receivers take for a slow link is ours, from before frames are handed in.
     """
 
-    def __init__(self, socket: SocketManager) -> None:
+    def __init__(self, socket: SocketManager, delays: CaptureDelays) -> None:
         self.rate: float | None = None
         """Bytes a second that the link takes; None while it takes all there is."""
         self._socket = socket
+        self._delays = delays
         self._ladder = QualityLadder()
         self._rates = RateController()
         self._report: control.SenderReport | None = None
@@ -160,7 +168,18 @@ class QualityControl:
             return True
         report = self.report
         # Where it is late for nobody but on our own link, that link has said so already.
-        return report is not None and 0 < report.receivers == report.behind and credit.clear
+        everyone = report is not None and 0 < report.receivers == report.behind and credit.clear
+        return everyone and report is not None and self._late_on_the_way(report, now)
+
+    def _late_on_the_way(self, report: control.SenderReport, now: float) -> bool:
+        """Whether receivers are behind for more than that capturing takes longer than it did: ages count from there."""
+        spread = 1000 * self._delays.spread(now)
+        if spread < _STEADY_MS or not report.streams:
+            return True
+        return any(
+            each.queueing - spread >= _LATE_MS or each.lost > _LOST_SHARE * (each.frames + each.lost)
+            for each in report.streams
+        )
 
     def _change(self, before: Quality, credit: CreditWindow) -> None:
         quality = self._ladder.quality

@@ -70,7 +70,7 @@ class UnifiedSender:
         self.intake = Intake(socket, rooms, self._config, media or MediaConfig())
         """What is handed in goes through it: checks, capture times, time offsets."""
         self._writer = FrameWriter(socket, rooms)
-        self._quality = QualityControl(socket)
+        self._quality = QualityControl(socket, self.intake.delays)
         self.queue, self.quality = self._queue, self._quality
         self.waits: deque[float] = deque(maxlen=100)
         """Seconds that each of the last frames waited before it left."""

@@ -20,6 +20,7 @@ from posewire.server.outlets import open_outlet
 from posewire.server.receipts import Receipts
 from posewire.server.seat import Seat
 from posewire.server.token_authority import Claims
+from posewire.server.visitor import ignore
 
 _LAST_WORD_SECONDS: Final = 2.0
 """A client that does not take our goodbye by then is cut."""
@@ -76,6 +77,7 @@ class Connection:
         self.ended: asyncio.Event = environ[ENDED]
         self._engine = engine
         self._drops = drops
+        self._request = environ["aiohttp.request"]
         self._ending = False
         self._expiry: asyncio.TimerHandle | None = None
         self.outlet = open_outlet(
@@ -187,6 +189,12 @@ class Connection:
             self._ending = True
             self._engine.eio.start_background_task(self.close)
 
+    def shut_out(self, bye: control.Bye) -> None:
+        """Say goodbye, and read nothing of what still comes. Never waits."""
+        if not self._ending:
+            ignore(self._request)
+            self.dismiss(bye)
+
     def end_session(self, reason: str) -> None:
         """Close the connection for good: its session must not come back. Never waits."""
         if self.seat is not None:
@@ -197,6 +205,7 @@ class Connection:
     def release(self) -> None:
         """Take no more packets of this connection, now that it is gone."""
         self._engine.eio.frame_handlers.pop(self.eio_sid, None)
+        self._engine.eio.event_handlers.pop(self.eio_sid, None)
         self.receipts.close()
         if self._expiry is not None:
             self._expiry.cancel()

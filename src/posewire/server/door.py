@@ -17,101 +17,16 @@ from aiohttp import web
 from posewire import clock
 from posewire.lifetime import cancel_and_wait
 from posewire.server.admission import Admission, address_key
+from posewire.server.visitor import Visitor, visitor_of
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG: Final = 1024
-_EARLY_BYTES: Final = 64 << 10
-"""What may be sent before one is let in: a request's head and its small body, or a WebSocket's and a token."""
 _AT_ONCE: Final = 8
-_LINGER_SECONDS: Final = 1.0
-"""For what is left of a request after its answer."""
-_IDLE_SECONDS: Final = 30.0
-"""Between two requests of a member that has no WebSocket: only those may be on one connection."""
+"""Connections that are refused in one turn of the loop; of those that are taken there is one."""
 _NO_MORE_FILES_SECONDS: Final = 0.2
 _NOT_HERE: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _REFUSAL: Final = b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-
-
-class Visitor(web.RequestHandler):
-    """aiohttp's end of one connection, which has to be let in before its time and its bytes are up.
-
-    Attributes:
-        key: What its address counts as.
-    """
-
-    __slots__ = ("_door", "_early", "_lost", "_waiting", "gone", "key", "task", "timer")
-
-    def __init__(self, door: Door, server: web.Server, key: str, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(
-            server,
-            loop=loop,
-            access_log=None,  # type: ignore[arg-type]
-            lingering_time=_LINGER_SECONDS,
-            keepalive_timeout=_IDLE_SECONDS,
-        )
-        self.key = key
-        self.gone = False
-        self.timer: asyncio.TimerHandle | None = None
-        self.task: asyncio.Task[None] | None = None
-        self._door = door
-        self._early: int | None = _EARLY_BYTES
-        self._waiting: list[bytes] = []
-        self._lost: list[BaseException | None] = []
-
-    @property
-    def let_in(self) -> bool:
-        """Whether it is known who this is."""
-        return self._early is None
-
-    def enter(self) -> None:
-        """Be let in: no deadline holds any more."""
-        waits = self._early is not None and self._early < 0
-        self._early = None
-        if waits and self.transport is not None and not self._reading_paused:
-            self.transport.resume_reading()
-        if self.timer is not None:
-            self.timer.cancel()
-
-    def cut(self) -> None:
-        """End the connection at once, in its TLS handshake too."""
-        if self.transport is not None:
-            self.transport.abort()
-        elif self.task is not None:
-            self.task.cancel()
-
-    def data_received(self, data: bytes) -> None:
-        """Take bytes from the transport; those of a stranger have to wait for its turn."""
-        if self._early is None and not self._waiting:
-            super().data_received(data)
-            return
-        if not self._waiting:
-            self._door.wait_in_line(self)
-        self._waiting.append(data)
-        if self._early is not None:
-            self._early -= len(data)
-            if self._early < 0 and self.transport is not None:
-                # It may still be let in, or told that its login is too long; no more is read of it till then.
-                self.transport.pause_reading()
-
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """Be gone."""
-        stranger = not self.let_in
-        self._door.left(self)
-        self._lost.append(exc)
-        if not stranger and not self._waiting:
-            self.go_on()
-        elif not self._waiting:
-            self._door.wait_in_line(self)
-
-    def go_on(self) -> None:
-        """Handle what came since the last turn."""
-        data = b"".join(self._waiting)
-        self._waiting.clear()
-        if data and not self._lost:
-            super().data_received(data)
-        if self._lost:
-            super().connection_lost(self._lost[0])
 
 
 class Door:
@@ -119,7 +34,8 @@ class Door:
 
     A flood of connections that say nothing costs what `AdmissionConfig.strangers` of them cost, and an honest one
     among them has time until as many came after it from its own address. What strangers send is handled one of them in
-    a turn of the loop, and so is their going: members wait for one handshake at most, never for a crowd of them.
+    a turn of the loop, and so are their coming and their going: members wait for one handshake at most, never for a
+    crowd of them. A member that sends much takes turns with them.
 
     Args:
         admission: Counts connections by address.
@@ -195,11 +111,11 @@ class Door:
 
     def key_of(self, request: web.BaseRequest) -> str:
         """Return what the address of a connection counts as."""
-        return _visitor(request).key
+        return visitor_of(request).key
 
     def let_in(self, request: web.BaseRequest) -> None:
         """Take a connection for one of a member from now on."""
-        visitor = _visitor(request)
+        visitor = visitor_of(request)
         self._forget_stranger(visitor)
         visitor.enter()
 
@@ -249,6 +165,7 @@ class Door:
                 self._refuse(connection)
                 continue
             self._receive(Visitor(self, server, key, loop), connection)
+            await asyncio.sleep(0)
 
     def _refuse(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -295,12 +212,6 @@ class Door:
             self._strangers_count -= 1
             if not others:
                 del self._strangers[visitor.key]
-
-
-def _visitor(request: web.BaseRequest) -> Visitor:
-    visitor = request.protocol
-    assert isinstance(visitor, Visitor), "every connection comes through the door"
-    return visitor
 
 
 def _listen(family: int, address: Any) -> socket.socket:

@@ -51,6 +51,8 @@ class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
         self._of: dict[Any, set[asyncio.Task[Any]]] = {}
         self.frame_handlers: dict[str, Callable[[bytes], object]] = {}
         """Called with the packets of a connection, by its id; a connection that was let in has one."""
+        self.event_handlers: dict[str, Callable[..., object]] = {}
+        """Called with the events of a connection that was let in: what asks for an answer, or None; name; arguments."""
         self.messages = (math.inf, math.inf)
         """Messages that are no packets: a second, and at once, of one connection. Beyond it is read more slowly."""
         self.polls: PollDesk | None = None

@@ -24,7 +24,8 @@ from socketio import packet as sio_packet
 
 from posewire import clock
 from posewire.errors import ProtocolError
-from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_frame
+from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_answer, wrap_frame
+from posewire.protocol.client_message import check_client_message
 from posewire.protocol.default_parser import FRAME_HEAD, to_default
 from posewire.server.message_gate import MessageGate
 from posewire.sockets.frame_queue import set_take, with_frame_queue
@@ -60,6 +61,8 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         environ[ENDED] = ended = asyncio.Event()
         eio_socket = self.handler.__self__
         self._sid = eio_socket.sid
+        self._welcomed = False
+        """Whether the client was told that it is let in: no answer comes before."""
         self._failed = False
         self._gate: MessageGate = self.server.gate(self._sid)
         try:
@@ -79,18 +82,38 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         return self._sock
 
     def _take(self, message: bytes) -> bool:
-        """Handle a packet of a connection that was let in; any other message is left to engine.io."""
+        """Handle a packet or an event of a connection that was let in; any other message is left to engine.io."""
         handler = self.server.frame_handlers.get(self._sid)
-        if handler is None or (packet := unwrap_frame(message)) is None:
+        if handler is None:
             return False
         self._failed = True
         try:
-            handler(packet)
+            if (packet := unwrap_frame(message)) is not None:
+                handler(packet)
+                taken = True
+            else:
+                taken = self._take_event(message)
             self._failed = False
         finally:
             # Logged here: engine.io ends the connection for any error and says nothing.
             if self._failed:
                 logger.error("handling a packet failed; its connection ends", exc_info=True)
+        return taken
+
+    def _take_event(self, message: bytes) -> bool:
+        """Handle an event without a task. What is wrong, or has to wait for its time, is left to engine.io."""
+        handler, now = self.server.event_handlers.get(self._sid), clock.monotonic()
+        if handler is None or not self._welcomed or not self._gate.ready(now):
+            return False
+        try:
+            check_client_message(message)
+            packet = SocketIOPacket(encoded_packet=message)
+        except ProtocolError:
+            return False
+        if packet.packet_type != sio_packet.EVENT or packet.namespace != "/":
+            return False
+        self._gate.passed()
+        handler(packet.id, *packet.data)
         return True
 
     async def wait(self) -> str | bytes:
@@ -123,8 +146,9 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
             except ProtocolError as exc:
                 await self._refuse(exc)
                 raise OSError(exc.detail) from exc
-            if delay:
-                await asyncio.sleep(delay)  # and so is read no faster: TCP slows the sender down
+            # The others' turn: what the queue has comes without one. Past the pace it is read no faster, and TCP slows
+            # the sender down.
+            await asyncio.sleep(delay)
             return whole
 
     async def send(self, message: str | bytes | tuple[str | bytes, ...]) -> None:
@@ -135,6 +159,7 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
             if first and transport is not None:
                 transport.write(_websocket_frames(first))
         await super().send(message)
+        self._welcomed = self._welcomed or self._sid in self.server.frame_handlers
 
     async def _refuse(self, exc: ProtocolError) -> None:
         self.server.drops[exc.reason] += 1
@@ -192,6 +217,11 @@ class Outgoing:
 def outgoing_frame(packet: bytes) -> Outgoing:
     """Return a packet, ready to be sent on."""
     return Outgoing(wrap_frame(packet))
+
+
+def outgoing_answer(number: int, answer: Any) -> Outgoing:
+    """Return the acknowledgement of an event, ready to be sent."""
+    return Outgoing(wrap_answer(number, answer))
 
 
 def outgoing_event(event: str, data: Any) -> Outgoing:

@@ -61,6 +61,14 @@ class MessageGate:
         self._told = True
         return data if self.parser is None else self.parser.attachment(data)
 
+    def ready(self, now: float) -> bool:
+        """Whether the next message need not wait."""
+        return self._pace.settle(now) >= 1.0
+
+    def passed(self) -> None:
+        """Count a message that was `ready`, and checked elsewhere."""
+        self._pace.left -= 1.0
+
     def check(self, data: str | bytes, now: float, *, let_in: bool) -> float:
         """Check what `take` gave, unless it is a frame; returns for how many seconds it is to wait.
 

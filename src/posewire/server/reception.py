@@ -21,8 +21,10 @@ from posewire.server.connection import Connection
 from posewire.server.control_desk import ControlDesk
 from posewire.server.door import Door
 from posewire.server.engine import Engine
+from posewire.server.fast_path import outgoing_answer
 from posewire.server.flusher import Flusher
 from posewire.server.moderation import Moderation
+from posewire.server.outlet import Outlet
 from posewire.server.relay import Relay
 from posewire.server.revocation import Revocation
 from posewire.server.revocation_list import RevocationList
@@ -73,10 +75,7 @@ class Reception:
             engine.eio.polls.let_in = door.let_in
         engine.on("connect", self._connect)
         engine.on("disconnect", self._disconnect)
-        engine.on(control.FRAME, self._frame)
-        engine.on(control.REPORT, self._report)
-        engine.on(control.CONFIRM, self._confirm)
-        engine.on("*", self._request)
+        engine.on("*", self._event)
 
     def drain(self, reason: str) -> list[Connection]:
         """Let nobody in any more and say goodbye to everyone; returns the connections. Never waits."""
@@ -202,7 +201,8 @@ class Reception:
         connection.quota = self.admission.enter(claims.sub, self._door.key_of(request), clock.monotonic())
         self._let_in(connection.eio_sid, request)
         self.connections[sid] = connection
-        self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self.relay.frame, connection)
+        self._engine.eio.frame_handlers[connection.eio_sid] = functools.partial(self.relay.take, connection)
+        self._engine.eio.event_handlers[connection.eio_sid] = functools.partial(self._answer, connection.outlet, sid)
         self._expire_later(connection, claims)
         logger.info("connected", extra={"user": claims.sub, "sid": sid})
 
@@ -240,6 +240,7 @@ class Reception:
         )
         self._let_in(lane.eio_sid, request)
         self._engine.eio.frame_handlers[lane.eio_sid] = functools.partial(self.relay.side_frame, lane)
+        self._engine.eio.event_handlers[lane.eio_sid] = functools.partial(self._answer, lane.outlet, sid)
         self.lanes.add(lane)
         self.rooms.rerouted(connection)
         logger.info("lane connected", extra={"user": claims.sub, "sid": sid})
@@ -278,27 +279,41 @@ class Reception:
             self.rooms.forget(connection)
         logger.info("disconnected", extra={"user": connection.user_id, "sid": sid, "reason": reason})
 
-    async def _frame(self, sid: str, packet: Any = None, *_: Any) -> list[Any]:
-        connection = self.connections.get(sid)
-        if connection is None:
-            return [False, AuthError("?", "not connected").to_wire()]
-        return self.relay.frame(connection, packet)
+    async def _event(self, event: str, sid: str, *args: Any) -> list[Any] | None:
+        return self._handle(sid, event, *args)
 
-    async def _report(self, sid: str, data: Any = None, *_: Any) -> None:
-        connection = self.connections.get(sid)
-        if connection is not None and self._over_limit(connection, control.REPORT, data) is None:
-            self._desk.report(connection, data)
+    # Called by the short way, too ------------------------------------------------------------------------------------
 
-    async def _confirm(self, sid: str, data: Any = None, *_: Any) -> None:
-        if (connection := self.connections.get(sid)) is not None:
-            self._desk.confirm(connection, data)
-
-    async def _request(self, event: str, sid: str, *args: Any) -> list[Any]:
+    def _handle(self, sid: str, event: str, *args: Any) -> list[Any] | None:
+        """Carry out what a client sends or asks; returns the answer, if it is to have one. Never waits."""
         connection = self.connections.get(sid)
+        data = args[0] if args else None
+        if event == control.FRAME:
+            if connection is None:
+                return [False, AuthError("?", "not connected").to_wire()]
+            return self.relay.frame(connection, data)
+        if event == control.REPORT:
+            if connection is not None and self._over_limit(connection, event, data) is None:
+                self._desk.report(connection, data)
+            return None
+        if event == control.CONFIRM:
+            if connection is not None:
+                self._desk.confirm(connection, data)
+            return None
         if connection is None:
             return self._side_request(event, sid)
+        return self._request(connection, event, data)
+
+    def _answer(self, outlet: Outlet, sid: str, number: int | None, *event: Any) -> None:
+        """Carry out an event of the short way, and send the answer at once when ``number`` asks for one."""
+        answer = self._handle(sid, *event)
+        if number is not None:
+            outgoing = outgoing_answer(number, answer)
+            if not outlet.tell_at_once(outgoing):
+                outlet.tell(outgoing)
+
+    def _request(self, connection: Connection, event: str, data: Any) -> list[Any]:
         connection.outlet.answered()
-        data = args[0] if args else None
         if (refusal := self._over_limit(connection, event, data)) is not None:
             return [False, refusal.to_wire()]
         rooms = len(self.rooms.rooms)

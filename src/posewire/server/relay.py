@@ -47,12 +47,25 @@ class Relay:
 
     def frame(self, connection: Connection, packet: Any) -> list[Any]:
         """Pass ``packet`` on; returns the acknowledgement, which a reliable packet asks for."""
+        try:
+            return [True, self._handle(connection, packet)]
+        except PosewireError as exc:
+            return [False, exc.to_wire()]
+
+    def take(self, connection: Connection, packet: bytes) -> None:
+        """Pass ``packet`` on; nobody waits for an answer."""
+        try:  # noqa: SIM105  # contextlib's suppress would take longer than the rest of it
+            self._handle(connection, packet)
+        except PosewireError:
+            pass
+
+    def _handle(self, connection: Connection, packet: Any) -> int:
         if type(packet) is bytes and not connection.quota.take(len(packet)):
             verdict = connection.quota.judge(packet, clock.monotonic())
             if verdict is not Verdict.FINE:
                 connection.receipts.count(len(packet))
                 self._note_refusal(connection, packet)
-                return [False, self.let_go(connection, verdict).to_wire()]
+                raise self.let_go(connection, verdict)
         try:
             header, room = self._check(connection, packet)
         except PosewireError as exc:
@@ -60,7 +73,7 @@ class Relay:
             if isinstance(packet, bytes):
                 connection.receipts.count(len(packet))  # or its sender would take it for being under way for ever
                 self._note_refusal(connection, packet)
-            return [False, exc.to_wire()]
+            raise
         self.frames_in += 1
         room.active_at = clock.monotonic()
         connection.receipts.count(len(packet))
@@ -68,7 +81,7 @@ class Relay:
             return self._take_event(header, packet, room, connection)
         audience = room.audience(connection, header.kind)
         self._pass_on(header, packet, room, audience)
-        return [True, len(audience)]
+        return len(audience)
 
     def side_frame(self, lane: SideLane, packet: bytes) -> None:
         """Pass a pose on that came by another way than the member's own connection; nothing else may come there."""
@@ -102,15 +115,15 @@ class Relay:
             logger.info("%s", reason, extra={"user": connection.user_id})
             connection.tell(outgoing_event(NOTICE, {"code": "over_limit", "message": reason}))
         elif verdict is Verdict.CLOSE:
-            connection.dismiss(control.Bye(reason=reason, retry=True))
+            connection.shut_out(control.Bye(reason=reason, retry=True))
         return ResourceLimitError(reason)
 
-    def _take_event(self, header: Header, packet: bytes, room: Room, connection: Connection) -> list[Any]:
+    def _take_event(self, header: Header, packet: bytes, room: Room, connection: Connection) -> int:
         try:
-            return [True, self._pass_on_event(header, packet, room, connection)]
-        except RoomError as exc:
+            return self._pass_on_event(header, packet, room, connection)
+        except RoomError:
             self.drops["refused"] += 1
-            return [False, exc.to_wire()]
+            raise
 
     def _note_refusal(self, connection: Connection, packet: bytes) -> None:
         """Remember that an event was refused: a session that comes back must not be told that it was taken."""

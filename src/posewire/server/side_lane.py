@@ -74,6 +74,7 @@ class SideLane:
     def release(self) -> None:
         """Take no more packets of it."""
         self._engine.eio.frame_handlers.pop(self.eio_sid, None)
+        self._engine.eio.event_handlers.pop(self.eio_sid, None)
         self.receipts.close()
 
     def cut(self) -> None:

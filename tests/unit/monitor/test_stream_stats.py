@@ -178,6 +178,16 @@ def test_queueing_is_the_quickest_of_the_last_four_over_the_least() -> None:
     assert stats.queueing == pytest.approx(0.1)
 
 
+def test_a_new_session_is_measured_by_itself() -> None:
+    """Its camera may take longer than the one before; that is no queue."""
+    stats = StreamStats("alice", "pose")
+    for seq in range(5):
+        stats.observe(now=100.0 + seq, age=0.05, size=1, seq=seq, member=1)
+    for seq in range(5):
+        stats.observe(now=105.0 + seq, age=0.25, size=1, seq=seq, member=2)
+    assert (stats.queueing, stats.newest_queueing) == (0.0, 0.0)
+
+
 def test_the_least_age_is_forgotten_in_five_to_ten_seconds() -> None:
     # A clock that drifts, a route that changed: what is longer for good is no queue.
     stats = StreamStats("alice", "pose")

@@ -95,6 +95,6 @@ def test_who_may_publish(intake: Intake, path: ReceivePath) -> None:
     state.members["me"] = msgspec.structs.replace(me, publish=False)
     with pytest.raises(RoomError, match="me may not publish"):
         intake.check_grant()
-    path.rooms._exit()
+    path.rooms._entry._exit()
     with pytest.raises(RoomError, match="not in a room"):
         intake.check_grant()

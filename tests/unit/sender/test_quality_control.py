@@ -10,6 +10,7 @@ import pytest
 from posewire.flow import LADDER
 from posewire.protocol import PoseData, control
 from posewire.sender import quality_control as module
+from posewire.sender.capture_delays import CaptureDelays
 from posewire.sender.quality_control import QualityControl
 from tests.unit.sender.fakes import FakeLane, FakeSocket
 
@@ -24,7 +25,8 @@ class Rig:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.socket = FakeSocket()
-        self.control = QualityControl(self.socket)
+        self.delays = CaptureDelays()
+        self.control = QualityControl(self.socket, self.delays)
         self.now = 100.0
         self.coarser: list[int] = []
         self.layered: list[bool] = []
@@ -143,6 +145,21 @@ def test_poses_that_come_late_to_everyone_are_too_much(rig: Rig) -> None:
     rig.now += 3.5  # the report is old by then, and says nothing
     rig.run(5)
     assert rig.control.level < level
+
+
+@pytest.mark.parametrize(
+    ("queueing", "lost", "level"), [(120.0, 0, 0), (140.0, 0, 0), (260.0, 0, 1), (120.0, 20, 1), (0.0, 0, 0)]
+)
+def test_a_tracker_that_takes_longer_is_not_a_slow_link(rig: Rig, queueing: float, lost: int, level: int) -> None:
+    """Its frames are older everywhere, and the link has nothing to do with it."""
+    for number in range(20):
+        rig.delays.note("pose", 0.03 if number < 10 else 0.13, rig.now)
+        stream = {"stream": 1, "queueing": queueing, "frames": 30, "lost": lost}
+        rig.socket.told(control.REPORT)({"receivers": 2, "behind": 2, "streams": [stream]})
+        rig.run(0.1)
+        if number < 10:
+            rig.control._report = None
+    assert (rig.control.level > 0) == level
 
 
 @pytest.mark.parametrize("report", [{"receivers": 2, "behind": 1, "streams": []}, {**BEHIND, "receivers": 0}])

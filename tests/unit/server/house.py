@@ -48,6 +48,7 @@ class Guest:
             eio=SimpleNamespace(
                 start_background_task=house.start,
                 frame_handlers={},
+                event_handlers={},
                 speaks_default=lambda eio_sid: False,
                 poll_session=lambda eio_sid: None,
                 polls=None,
@@ -55,7 +56,8 @@ class Guest:
             reason=SimpleNamespace(SERVER_DISCONNECT="server"),
         )
         self.ended = asyncio.Event()
-        request = SimpleNamespace(transport=self)
+        self.ignored = False
+        request = SimpleNamespace(transport=self, protocol=self)
         self.connection = Connection(
             engine,
             f"sid-{number}",
@@ -93,6 +95,9 @@ class Guest:
         self.written.append(data)
         if not self.takes:
             self.under_way += len(data)
+
+    def ignore(self) -> None:
+        self.ignored = True
 
     async def _close(self, **_: Any) -> None:
         self.eio_socket.closing = True

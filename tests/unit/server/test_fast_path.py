@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import functools
 import inspect
 import json
 import logging
@@ -21,10 +22,10 @@ from socketio import packet as stock_packet
 
 from posewire.config import Config
 from posewire.limits import MAX_PACKET_BYTES
-from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_frame
+from posewire.protocol import SocketIOPacket, unwrap_frame, wrap_answer, wrap_frame
 from posewire.server import message_gate
 from posewire.server.engine import Engine
-from posewire.server.fast_path import FastWebSocket, outgoing_event, outgoing_frame
+from posewire.server.fast_path import FastWebSocket, outgoing_answer, outgoing_event, outgoing_frame
 from tests.connect.conftest import eventually
 
 
@@ -109,13 +110,15 @@ class Hearing:
 
     Args:
         fast: Whether a connection's packets take the short way; if not, the libraries handle them like any event.
+        events: Whether its events take it too.
     """
 
-    def __init__(self, *, fast: bool) -> None:
+    def __init__(self, *, fast: bool, events: bool = False) -> None:
         self.log: list[tuple[str, Any]] = []
         self.engine = Engine(Config())
         self.port = 0
         self._fast = fast
+        self._events = events
         self.engine.on("connect", self._connect)
         self.engine.on("frame", self._frame_event)
         self.engine.on("*", self._event)
@@ -123,6 +126,14 @@ class Hearing:
     async def _connect(self, sid: str, environ: Any, auth: Any = None) -> None:
         if self._fast:
             self.engine.eio.frame_handlers[self.engine.eio_socket(sid).sid] = self.frame
+        if self._events:
+            transport = environ["aiohttp.request"].transport
+            self.engine.eio.event_handlers[self.engine.eio_socket(sid).sid] = functools.partial(self._told, transport)
+
+    def _told(self, transport: asyncio.Transport, number: int | None, event: str, data: Any = None) -> None:
+        self.log.append((event, data))
+        if number is not None and not transport.is_closing():
+            transport.write(outgoing_answer(number, [True, len(data) if event == "frame" else data]).wire)
 
     def frame(self, packet: bytes) -> None:
         if packet == b"a bug":
@@ -265,12 +276,12 @@ LAST = {
 Told = tuple[list[tuple[str, Any]], dict[str, int], list[bytes], list[bytes]]
 
 
-async def told(script: bytes, seed: int, *, fast: bool) -> Told:
+async def told(script: bytes, seed: int, *, fast: bool, events: bool = False) -> Told:
     """Return what a server was told by ``script``, what it counted, and its answers: to requests, and to pings.
 
     Pings are answered by the reading task and requests by the writing task, so one may overtake the other.
     """
-    hearing = Hearing(fast=fast)
+    hearing = Hearing(fast=fast, events=events)
     async with hearing.serve(), asyncio.timeout(20):
         async with Client(hearing.port) as client:
             _, answers = await asyncio.gather(client.write_in_pieces(script, random.Random(seed)), client.answers())
@@ -280,9 +291,10 @@ async def told(script: bytes, seed: int, *, fast: bool) -> Told:
 
 
 @pytest.mark.parametrize("last", LAST)
+@pytest.mark.parametrize("events", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 async def test_the_same_is_told_in_the_same_order_as_by_the_libraries(
-    seed: int, last: str, monkeypatch: pytest.MonkeyPatch
+    seed: int, events: bool, last: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rng = random.Random(f"{seed} {last}")
     script = b"".join(benign(rng, number) for number in range(rng.randrange(5, 40))) + LAST[last]
@@ -298,7 +310,7 @@ async def test_the_same_is_told_in_the_same_order_as_by_the_libraries(
         return take(self, message)
 
     monkeypatch.setattr(FastWebSocket, "_take", counted)
-    fast = await told(script, seed, fast=True)
+    fast = await told(script, seed, fast=True, events=events)
     # A connection that is cut may take answers with it that were not written yet.
     assert fast == stock if last == "request" else fast[:2] == stock[:2]
     assert stock[0], "the script says something"
@@ -307,6 +319,36 @@ async def test_the_same_is_told_in_the_same_order_as_by_the_libraries(
     counts = {"oversized": "oversized", "request": None, "goodbye": None, "engine.io's goodbye": None}
     reason = counts.get(last, "damaged")
     assert stock[1] == ({reason: 1} if reason else {})
+
+
+async def test_events_past_the_pace_wait_for_their_time() -> None:
+    hearing = Hearing(fast=True, events=True)
+    hearing.engine.eio.messages = (4.0, 2.0)  # one of the two is the word who it is
+    async with hearing.serve(), asyncio.timeout(20), Client(hearing.port) as client:
+        client.write(request("one", 1, 1))
+        assert await client.receive() == answer(1, 1)
+        client.write(request("two", 2, 2))
+        gate = next(iter(hearing.engine.eio._gates.values()))
+        await eventually(lambda: gate._pace.left < 0)
+        assert await client.receive() == answer(2, 2)
+    assert hearing.log == [("one", 1), ("two", 2)]
+
+
+@pytest.mark.parametrize(
+    "packet", [SocketIOPacket(2, namespace="/x", data=["one", 1]), SocketIOPacket(3, data=[1], id=1)]
+)
+async def test_what_is_no_event_of_ours_is_left_to_the_libraries(packet: SocketIOPacket) -> None:
+    hearing = Hearing(fast=True, events=True)
+    async with hearing.serve(), asyncio.timeout(20), Client(hearing.port) as client:
+        client.write(ws_frame(packet.encode()) + request("done", "done", DONE))
+        assert await client.answers() == [answer(DONE, "done")]
+    assert hearing.log == [("done", "done")]
+
+
+def test_the_answer_is_that_of_the_library() -> None:
+    for given in ([True, 5], [False, {"type": "RoomError"}], None):
+        data = [] if given is None else [given]
+        assert wrap_answer(7, given) == SocketIOPacket(3, namespace="/", data=data, id=7).encode()
 
 
 async def test_what_comes_before_the_connection_is_let_in_is_left_to_the_libraries() -> None:
