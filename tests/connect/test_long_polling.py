@@ -17,9 +17,10 @@ import socketio
 import posewire
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import unpack_header
+from posewire.server import poll_desk, visitor
 from tests.connect.conftest import CONFIG, changed, eventually, landmarks
 from tests.connect.stock import Plain
-from tests.connect.test_admission import drops
+from tests.connect.test_admission import Raw, drops, gone
 
 PATH = "/socket.io/?EIO=4&transport=polling"
 
@@ -92,8 +93,11 @@ async def test_it_is_off_unless_set(http: aiohttp.ClientSession) -> None:
         (PATH + "&sid=nobody", "POST", 400, "no such session"),
         (PATH, "POST", 400, "begins with GET"),
         (PATH + "&j=0", "GET", 400, "JSONP"),
+        (PATH, "HEAD", 400, ""),
+        ("/socket.io/?EIO=4&transport=websocket", "GET", 400, "not a request for a WebSocket"),
+        ("/socket.io/?EIO=4&transport=websocket", "POST", 400, "not a request for a WebSocket"),
         ("/socket.io/?EIO=3&transport=polling", "GET", 400, "unsupported version"),
-        ("/socket.io/?EIO=4&transport=carrier-pigeon", "GET", 400, "Invalid transport"),
+        ("/socket.io/?EIO=4&transport=carrier-pigeon", "GET", 400, "not a request"),
     ],
 )
 async def test_requests_that_make_no_session(
@@ -114,6 +118,20 @@ async def test_sessions_that_do_not_say_who_they_are_end(http: aiohttp.ClientSes
             assert (await stranger.get())[0] != 404
         await eventually(lambda: server._engine is not None and not server._engine.eio.sockets)
         await eventually(lambda: drops(server, "handshake_timeout") >= 1)
+
+
+async def test_a_member_may_wait_longer_than_a_stranger(http: aiohttp.ClientSession) -> None:
+    async with serving(socket={"connect_timeout": 300}) as server:
+        member = Polling(server, http)
+        await member.enter("patient")
+        asking = asyncio.create_task(member.get(), name="asking")
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        await eventually(lambda: loop.time() > start + 0.6)
+        assert not asking.done()
+        assert (await member.post('427["heartbeat",{}]'))[0] == 200
+        assert (await asking)[1].startswith("437[[true,")
+        assert server.stats().drops == {}
 
 
 async def test_a_crowd_of_sessions_that_do_not_say_who_they_are(http: aiohttp.ClientSession) -> None:
@@ -157,6 +175,114 @@ async def test_bodies_that_end_their_session(
         await eventually(lambda: server.stats().connections == 0)
         assert drops(server, reason) == 1
         assert (await member.get())[0] == 400
+
+
+@pytest.mark.parametrize("headers", [{}, {"Upgrade": "websocket"}, {"Connection": "upgrade"}])
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_the_name_of_the_other_transport_is_no_way_around(
+    server: posewire.Server, http: aiohttp.ClientSession, method: str, headers: dict[str, str]
+) -> None:
+    """By that name the library would take any body, of any number of packets, and look at none."""
+    member = Polling(server, http)
+    await member.enter("greedy")
+    url = member.url.replace("=polling", "=websocket")
+    async with http.request(method, url, headers=headers, data=b"42[5]" if method == "POST" else None) as response:
+        assert response.status == 400
+        assert "not a request for a WebSocket" in await response.text()
+    assert server.stats().connections == 1
+    assert server.stats().drops == {}
+
+
+async def test_a_session_with_an_upgrade_it_does_not_mean_is_counted(http: aiohttp.ClientSession) -> None:
+    async with serving(admission={"strangers": 5}) as server:
+        for _ in range(30):
+            assert (await Polling(server, http).get(Upgrade="websocket", Connection="upgrade"))[0] == 200
+        assert server._engine is not None
+        assert len(server._engine.eio.sockets) <= 6
+
+
+@pytest.mark.parametrize("probe", ["2probe", "2nonsense", None])
+async def test_a_websocket_that_does_not_come_about(
+    server: posewire.Server, http: aiohttp.ClientSession, probe: str | None
+) -> None:
+    """The session goes on as it was: what waited meanwhile is not lost."""
+    member = Polling(server, http)
+    await member.enter("patient")
+    ws = await http.ws_connect(member.url.replace("=polling", "=websocket"))
+    assert server._engine is not None
+    (socket,) = server._engine.eio.sockets.values()
+    await eventually(lambda: bool(socket.upgrading))
+    if probe is not None:
+        await ws.send_str(probe)
+    if probe == "2probe":
+        assert (await ws.receive()).data == "3probe"
+        assert await member.get() == (200, "6")
+    await ws.close()
+    await eventually(lambda: not socket.upgrading)
+    await member.post('427["heartbeat",{}]')
+    status, answer = await member.get()
+    while "437[" not in answer:  # a packet for the other end of the move may be left
+        status, answer = await member.get()
+    assert status == 200
+    assert server.stats().connections == 1
+
+
+async def test_a_body_that_does_not_come(
+    server: posewire.Server, http: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(poll_desk, "_BODY_SECONDS", 0.1)
+    monkeypatch.setattr(visitor, "_LINGER_SECONDS", 0.01)  # in which aiohttp would wait for the rest
+    member = Polling(server, http)
+    await member.enter("slow")
+
+    async def drip() -> AsyncIterator[bytes]:
+        yield b"3"
+        await eventually(lambda: server.stats().connections == 0)
+
+    with contextlib.suppress(aiohttp.ClientError):
+        async with http.post(member.url, data=drip()) as response:
+            assert response.status == 400
+            assert "takes more than 0.1 s" in await response.text()
+    assert drops(server, "damaged") == 1
+    assert server._runner is not None
+    assert server._runner.server is not None
+    connections = server._runner.server
+    await eventually(lambda: len(connections.connections) <= 1)  # that of the GET may stay
+
+
+@pytest.mark.parametrize(
+    ("head", "answered"),
+    [
+        (b"Content-Length: 100\r\n\r\n3", False),
+        (b"Content-Encoding: deflate\r\nContent-Length: 9\r\n\r\nnodeflate", True),
+    ],
+)
+async def test_a_body_that_is_cut_off_or_damaged(server: posewire.Server, head: bytes, answered: bool) -> None:
+    async with aiohttp.ClientSession() as http:
+        member = Polling(server, http)
+        await member.enter("gone")
+    async with Raw(server) as raw:
+        path = member.url.removeprefix(server.url)
+        raw.writer.write(f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n".encode() + head)
+        if answered:
+            assert (await gone(raw.reader))[9:12] == b"400"
+        else:
+            assert server._engine is not None
+            assert server._engine.eio.polls is not None
+            (session,) = server._engine.eio.polls.sessions.values()
+            await eventually(lambda: "POST" in session.requests)
+    await eventually(lambda: server.stats().connections == 0)
+    assert drops(server, "damaged") == answered
+
+
+async def test_messages_past_the_pace_are_taken_slowly(http: aiohttp.ClientSession) -> None:
+    async with serving(admission={"member_requests": 50, "member_frames": 50, "burst": 0.1}) as server:
+        member = Polling(server, http)
+        await member.enter("chatty")
+        loop = asyncio.get_running_loop()
+        start = loop.time()
+        assert (await member.post("\x1e".join("3" * 40)))[0] == 200
+        assert loop.time() - start > 0.2  # 30 of them over the burst, at a hundred a second
 
 
 async def test_two_requests_at_once_end_their_session(server: posewire.Server, http: aiohttp.ClientSession) -> None:

@@ -177,6 +177,55 @@ async def test_a_room_of_all_kinds_hears_everyone(server: posewire.Server, membe
         assert len(of_alice[0]) == 10
 
 
+@pytest.mark.parametrize("second", WAYS, ids=lambda way: f"{way[0]}-{'-'.join(way[1])}")
+async def test_it_comes_back_by_another_way(
+    server: posewire.Server, member: Member, plain: Plain, second: tuple[str, tuple[str, ...]]
+) -> None:
+    """What it missed is sent as the new connection has it, whatever it was when it was kept."""
+    async with member("alice") as alice, Plain(second[0], transports=second[1]) as back:
+        async with plain:
+            token = server.issue_token("plain")
+            await plain.connect(server, token=token, session="one")
+            resume = (await plain.ask("hello", {"resume": ""}))["resume"]
+            joined = await plain.ask("room.join", {"room": "studio"})
+            await alice.send_event("note", 0)
+            await eventually(lambda: len(plain.packets) == 1)
+            (connection,) = [each for each in server._reception.connections.values() if each.user_id == "plain"]
+            connection.cut()
+            await eventually(lambda: server.stats().seats_held == 1)
+            for number in range(1, 4):
+                await alice.send_event("note", number)
+            received = len(plain.packets) + len(plain.rooms)
+        await back.connect(server, token=token, session="one")
+        hello = await back.ask("hello", {"resume": resume, "received": received, "member": joined["number"]})
+        assert hello["resumed"], hello
+        await eventually(lambda: len(back.packets) == 3)
+        assert [msgpack.unpackb(packet[20:-8])[1] for packet in back.packets] == [1, 2, 3]
+
+
+async def test_answers_that_are_several_messages_stay_whole(server: posewire.Server, member: Member) -> None:
+    """Frames are written past engine.io's queue; between an answer's text and its attachments one would be of them."""
+    async with asyncio.timeout(30), member("alice") as alice, Plain("default") as plain:
+        await plain.enter(server, "plain")
+        done = asyncio.Event()
+
+        async def talk() -> None:
+            seq = 0
+            while not done.is_set():
+                await alice.send_event("note", seq)
+                seq += 1
+
+        talking = asyncio.create_task(talk(), name="talk")
+        for _ in range(20):
+            answers = await asyncio.gather(*[plain.ask("room.members", {"room": "studio"}) for _ in range(10)])
+            for members in answers:
+                assert [(one["id"], len(one["salt"])) for one in members] == [("alice", 16), ("plain", 0)]
+        done.set()
+        await talking
+        assert all(unpack_header(packet).kind is Kind.EVENT for packet in plain.packets)
+        assert len(plain.packets) > 20
+
+
 # What a client of the default parser may send ------------------------------------------------------------------------
 
 HEAD = b'451-["frame",{"_placeholder":true,"num":0}]'

@@ -66,7 +66,10 @@ class _EngineIO(engineio.AsyncServer):  # type: ignore[misc]  # untyped library
 
     async def handle_request(self, request: web.Request) -> web.StreamResponse:
         """Answer a request, or be the WebSocket that it asks for."""
-        if request.query.get("transport", "polling") != "polling":
+        if not _polls(request):
+            if request.method != "GET" or not _asks_for_websocket(request):
+                # The library would answer it by long polling, and bound nothing of that.
+                return refusal("not a request for a WebSocket")
             response: web.StreamResponse = await super().handle_request(request)
             return response
         if self.polls is None:
@@ -202,7 +205,7 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
         return _EngineIO
 
     async def _opened(self, eio_sid: str, environ: dict[str, Any]) -> None:
-        if self.eio.polls is not None and "HTTP_UPGRADE" not in environ:
+        if self.eio.polls is not None and _polls(environ["aiohttp.request"]):
             session = self.eio.polls.opened(self.eio.sockets[eio_sid])
             environ[ENDED] = session.ended
         await self._handle_eio_connect(eio_sid, environ)
@@ -239,3 +242,12 @@ class Engine(socketio.AsyncServer):  # type: ignore[misc]  # untyped library
     def eio_socket(self, sid: str) -> Any:
         """Return engine.io's socket of a Socket.IO connection."""
         return self.eio.sockets[self.manager.eio_sid_from_sid(sid, "/")]
+
+
+def _polls(request: web.BaseRequest) -> bool:
+    return request.query.get("transport", "polling") == "polling"
+
+
+def _asks_for_websocket(request: web.BaseRequest) -> bool:
+    words = [word.strip() for word in request.headers.get("Connection", "").lower().split(",")]
+    return "upgrade" in words and request.headers.get("Upgrade", "").lower() == "websocket"

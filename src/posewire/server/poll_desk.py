@@ -188,8 +188,10 @@ class PollDesk:
             handled = True
         except ProtocolError as exc:
             return self._refuse(session, exc)
-        except engineio.exceptions.EngineIOError as exc:
+        except (engineio.exceptions.EngineIOError, web.RequestPayloadError) as exc:
             return self._refuse(session, ProtocolError("engine.io", str(exc) or type(exc).__name__))
+        except ConnectionResetError as exc:
+            logger.debug("a request was cut off: %s", exc)
         finally:
             if not handled:
                 self.end(session)  # what came behind is lost, by a mistake of ours too
