@@ -118,6 +118,11 @@ export class Session extends Emitter<SessionEvents> {
     return this.#receiver.drops;
   }
 
+  /** Milliseconds that packets took to be read so far, WebCrypto aside: what a page that draws is short of. */
+  get spent(): number {
+    return this.#receiver.spent;
+  }
+
   /** Connects and joins; waits until that is done. Throws when the server refuses; goes on trying when it is not there. */
   async open(): Promise<void> {
     if (this.#options.roomKey !== undefined) {

@@ -26,6 +26,7 @@ class Person {
   readonly streams = new Map<string, Stream>();
   level = 0;
   shown = 0;
+  pose: Pose | null = null;
 
   constructor(
     readonly userId: string,
@@ -97,8 +98,9 @@ export class People {
     this.#layOut();
   }
 
-  /** Moves everybody to where they are at `now`, milliseconds since 1970; `seconds` since the last time. */
-  move(now: number, seconds: number): void {
+  /** Moves everybody to where they are at `now`, milliseconds since 1970; `seconds` since the last time. Whether anybody moved. */
+  move(now: number, seconds: number): boolean {
+    let moved = false;
     for (const person of this.#people.values()) {
       const playouts = [...person.streams.values()].map(({ playout }) => playout);
       let pose: Pose | null = null;
@@ -106,11 +108,14 @@ export class People {
         playout.mode = this.mode;
         pose = merged(pose, playout.at(now));
       }
+      moved ||= pose !== null && person.pose !== null && pose !== person.pose;
+      person.pose = pose;
       person.figure.show(pose, seconds);
       person.shown = pose ? person.shown + 1 : 0;
       person.level *= Math.exp(-FADE * seconds);
       person.tile.speak(person.level);
     }
+    return moved;
   }
 
   get places(): Place[] {

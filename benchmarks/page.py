@@ -1,0 +1,253 @@
+"""The page in a browser: eight people at 30 fps. Pictures a second, CPU of each, how late it is beside Python, memory."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import secrets
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from benchmarks.crowd_age import percentile, read
+from benchmarks.crowd_messages import Crowd, Look
+from benchmarks.machine import provenance, save, to_json
+from benchmarks.messages import Setup
+from benchmarks.options import at_least_one, common_options, positive
+from benchmarks.page_browser import BrowserError, Costs, Measured, Page, bundle_bytes, open_page
+from benchmarks.page_worker import ROOM, Seen, recordings
+from benchmarks.process import Process, WorkerError
+from benchmarks.rig import close_all
+from benchmarks.usage import busy_seconds
+from posewire.server import TokenAuthority
+
+_LIBRARIES: Final = ("playwright", "python-socketio", "aiohttp", "msgspec", "numpy", "uvloop")
+_WORKER: Final = "benchmarks.page_worker"
+_SERVER: Final = "benchmarks.crowd_worker"
+_LOOK_SECONDS: Final = 10.0
+_SHARES: Final = (50, 95, 99)
+_DAY: Final = 86_400
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the benchmark; returns the exit code."""
+    options = _parse(arguments)
+    try:
+        figures = asyncio.run(_measure(options))
+    except (WorkerError, BrowserError) as exc:
+        print(f"page: {exc}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    names = ("people", "fps", "seconds", "warmup", "size", "gpu", "view")
+    result: dict[str, Any] = {"benchmark": "page", **provenance(_LIBRARIES)}
+    result["settings"] = {name: getattr(options, name) for name in names}
+    result["figures"] = figures
+    print(to_json(result).decode() if options.json else _render(result))
+    if options.save:
+        print(f"saved to {save('page', result)}", file=sys.stderr)
+    return 0
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks page", description=__doc__)
+    parser.add_argument("--people", type=at_least_one, default=8, help="default: %(default)s")
+    parser.add_argument("--fps", type=positive, default=30.0, help="of each (default: %(default)g)")
+    parser.add_argument("--seconds", type=positive, default=30.0, help="that count (default: %(default)g)")
+    parser.add_argument("--minutes", type=positive, help="instead of seconds: 10 to see whether memory is flat")
+    parser.add_argument("--warmup", type=positive, default=5.0, help="seconds before (default: %(default)g)")
+    parser.add_argument("--size", type=_size, default=(1280, 800), help="of the page (default: 1280x800)")
+    parser.add_argument("--view", choices=("grid", "space"), default="grid", help="default: %(default)s")
+    parser.add_argument("--gpu", action="store_true", help="let the browser use a GPU; else SwiftShader, on the CPU")
+    parser.add_argument("--picture", metavar="FILE", help="keep a picture of the page, taken after all is measured")
+    common_options(parser)
+    options = parser.parse_args(arguments)
+    if options.minutes:
+        options.seconds = 60 * options.minutes
+    return options
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    return int(width), int(height)
+
+
+class _Rig:
+    """Server, senders, a watcher in Python and the page, all at work."""
+
+    def __init__(self, server: Process, senders: Process, watcher: Process, page: Page) -> None:
+        self.page = page
+        self._processes: dict[str, tuple[Process, type[Seen] | type[Crowd]]] = {
+            "server": (server, Crowd),
+            "senders": (senders, Seen),
+            "watcher": (watcher, Seen),
+        }
+
+    async def ask(self, name: str) -> Any:
+        """Look at a process."""
+        process, answer = self._processes[name]
+        return await process.ask(Look(), answer)
+
+    async def ask_all(self) -> dict[str, Any]:
+        """Look at all of them."""
+        return {name: await self.ask(name) for name in self._processes}
+
+
+async def _measure(options: argparse.Namespace) -> dict[str, Any]:
+    async with _open(options) as rig:
+        page = rig.page
+        await asyncio.sleep(options.warmup)
+        heap_before = await page.collected()
+        renderer = await page.renderer()
+        # The first second after all that looking does not count.
+        await asyncio.sleep(1.0)
+        before, began = await rig.ask_all(), time.monotonic()
+        await page.take()
+        busy, costs = busy_seconds(), [await page.costs()]
+        looks: list[Measured] = []
+        while (left := began + options.seconds - time.monotonic()) > 0.05:
+            await asyncio.sleep(min(left, _LOOK_SECONDS))
+            looks.append(await page.take())
+            costs.append(await page.costs())
+            if options.seconds > 6 * _LOOK_SECONDS:
+                print(f"{time.monotonic() - began:.0f} s: heap {costs[-1].heap / 1e6:.1f} MB", file=sys.stderr)
+        seconds, busy = time.monotonic() - began, busy_seconds() - busy
+        after = await rig.ask_all()
+        heap_after = await page.collected()
+        if options.picture:
+            await page.page.screenshot(path=options.picture)
+        return {
+            "renderer": renderer,
+            "browser": page.version,
+            "bundle_kb": round(bundle_bytes() / 1e3, 1),
+            "marks_ms": {name: round(at) for name, at in looks[0].marks.items()},
+            **_page_figures(looks, costs, seconds, [heap_before, heap_after]),
+            "python": _python_figures(before, after, seconds),
+            "machine_busy": round(100 * busy / seconds),
+            "complaints": page.complaints,
+        }
+
+
+def _page_figures(
+    looks: Sequence[Measured], costs: Sequence[Costs], seconds: float, heap: Sequence[float]
+) -> dict[str, Any]:
+    """Return what the page did, milliseconds and MB; CPU in percent of a core."""
+    decode, update, submit, interval, ages = (
+        np.array([value for look in looks for value in getattr(look, name)])
+        for name in ("decode", "update", "submit", "interval", "ages")
+    )
+    pictures = len(interval)
+    first, last = costs[0], costs[-1]
+    cpu = {name: 100 * (getattr(last, name) - getattr(first, name)) / seconds for name in ("renderer", "gpu")}
+    return {
+        "pictures_per_s": round(pictures / seconds, 1),
+        "interval_ms": _shares(interval),
+        "decode_and_update_ms": _shares(decode + update),
+        "decode_ms": _shares(decode),
+        "update_ms": _shares(update),
+        "submit_ms": _shares(submit),
+        "script_cpu_ms": round(1e3 * (last.script - first.script) / max(1, pictures), 2),
+        "thread_cpu_ms": round(1e3 * (last.thread - first.thread) / max(1, pictures), 2),
+        "poses_per_s": round(len(ages) / seconds, 1),
+        "age_ms": _shares(ages),
+        "missed": sum(look.missed for look in looks),
+        "heap_mb": [round(size / 1e6, 2) for size in heap],
+        "heap_in_use_mb": [round(cost.heap / 1e6, 1) for cost in costs],
+        "resident_mb": [round(cost.resident / 1e6, 1) for cost in (first, last)],
+        "cpu": {name: round(share) for name, share in cpu.items()},
+    }
+
+
+def _python_figures(before: dict[str, Any], after: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Return what the others did in the same time."""
+    ages = read(after["watcher"].ages)
+    received = after["watcher"].received - before["watcher"].received
+    whole = after["watcher"].whole - before["watcher"].whole
+    at = {share: percentile(ages, share) for share in _SHARES}
+    return {
+        "poses_per_s": round(received / seconds, 1),
+        "whole": round(whole / max(1, received), 3),
+        "sent_per_s": round((after["senders"].sent - before["senders"].sent) / seconds, 1),
+        "lost": after["watcher"].lost - before["watcher"].lost,
+        "age_ms": {f"p{share}": None if age is None else round(1e3 * age, 1) for share, age in at.items()},
+        "cpu": {name: round((after[name].cpu_ns - before[name].cpu_ns) / 1e7 / seconds) for name in after},
+    }
+
+
+def _shares(values: Any) -> dict[str, float | None]:
+    if not len(values):
+        return {f"p{share}": None for share in _SHARES}
+    return {f"p{share}": round(float(np.percentile(values, share)), 2) for share in _SHARES}
+
+
+@asynccontextmanager
+async def _open(options: argparse.Namespace) -> AsyncIterator[_Rig]:
+    secret = secrets.token_urlsafe(48)
+    setup = Setup(system="posewire", role="server", secret=secret, seed=options.seed, members=options.people)
+    token = TokenAuthority(secret.encode(), lifetime=_DAY).issue("page", publish=False)
+    processes: list[Process] = []
+    try:
+        processes.append(await Process.start(setup, _SERVER))
+        url = await processes[0].ready()
+        for role in ("members", "subscribers"):
+            share = msgspec.structs.replace(setup, role=role, url=url)
+            processes.append(await Process.start(share, _WORKER))
+            await processes[-1].ready()
+        await processes[1].ask(Look(fps=options.fps), Seen)
+        async with open_page(*options.size, gpu=options.gpu) as page:
+            await page.load(f"{url}/#room={ROOM}&token={token}&view={options.view}")
+            yield _Rig(processes[0], processes[1], processes[2], page)
+    except BaseException:
+        for process in processes:
+            process.kill()
+        raise
+    finally:
+        await close_all(processes)
+
+
+def _render(result: dict[str, Any]) -> str:
+    settings, machine, figures = result["settings"], result["machine"], result["figures"]
+    python = figures["python"]
+    heap, held = figures["heap_in_use_mb"], figures["heap_mb"]
+    width, height = settings["size"]
+    lines = [
+        f"page · {result['date']} · commit {result['commit']}{' + changes' if result['dirty'] else ''}",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, load {machine['load'][0]:g} at the start",
+        f"Chromium {figures['browser']}, {figures['renderer']}",
+        f"{settings['people']} people at {settings['fps']:g} fps, body, face and hands ({', '.join(_clips())});"
+        f" {settings['seconds']:g} s, {width} x {height}, {settings['view']}",
+        "",
+        f"{figures['pictures_per_s']:g} pictures a second; ms from one to the next: {_line(figures['interval_ms'])}",
+        f"decode + update, ms a picture:  {_line(figures['decode_and_update_ms'])}",
+        f"  decode  {_line(figures['decode_ms'])}",
+        f"  update  {_line(figures['update_ms'])}",
+        f"telling WebGL:  {_line(figures['submit_ms'])}",
+        f"CPU of the page's main thread, ms a picture: {figures['script_cpu_ms']} in scripts, "
+        f"{figures['thread_cpu_ms']} in all",
+        f"age, ms: page    {_line(figures['age_ms'])}  ({figures['poses_per_s']:g} poses a second)",
+        f"         Python  {_line(python['age_ms'])}  ({python['poses_per_s']:g} poses a second, "
+        f"{100 * python['whole']:g} % whole, {python['lost']} lost; {python['sent_per_s']:g} sent)",
+        f"JavaScript heap after clean-up: {held[0]:g} MB at the start, {held[1]:g} MB at the end;"
+        f" with garbage {min(heap):g} to {max(heap):g} MB",
+        f"page process {figures['resident_mb'][0]:g} to {figures['resident_mb'][1]:g} MB",
+        f"since navigation, ms: {', '.join(f'{name} {at}' for name, at in figures['marks_ms'].items())}",
+        f"JavaScript {figures['bundle_kb']:g} kB compressed",
+        f"CPU, % of a core: page {figures['cpu']['renderer']}, what draws {figures['cpu']['gpu']}, "
+        + ", ".join(f"{name} {share}" for name, share in python["cpu"].items())
+        + f"; the machine {figures['machine_busy']} of {100 * machine['cores']}",
+    ]
+    lines += [f"complaint: {text}" for text in figures["complaints"]]
+    return "\n".join(lines)
+
+
+def _line(shares: dict[str, float | None]) -> str:
+    return "  ".join(f"{name} {'?' if value is None else f'{value:g}'}" for name, value in shares.items())
+
+
+def _clips() -> list[str]:
+    return [clip.name for clip in recordings()]
