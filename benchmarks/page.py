@@ -1,4 +1,4 @@
-"""The page in a browser: eight people at 30 fps. Pictures a second, CPU of each, how late it is beside Python, memory."""
+"""The page in a browser, eight people at 30 fps: pictures a second, CPU of each, ages beside Python's, memory."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from benchmarks.page_browser import BrowserError, Costs, Measured, Page, bundle_
 from benchmarks.page_worker import ROOM, Seen, recordings
 from benchmarks.process import Process, WorkerError
 from benchmarks.rig import close_all
+from benchmarks.table import align, number
 from benchmarks.usage import busy_seconds
 from posewire.server import TokenAuthority
 
@@ -151,7 +152,7 @@ def _page_figures(
         "decode_ms": _shares(decode),
         "update_ms": _shares(update),
         "submit_ms": _shares(submit),
-        "script_cpu_ms": round(1e3 * (last.script - first.script) / max(1, pictures), 2),
+        "gpu_cpu_ms": round(1e3 * (last.gpu - first.gpu) / max(1, pictures), 2),
         "thread_cpu_ms": round(1e3 * (last.thread - first.thread) / max(1, pictures), 2),
         "poses_per_s": round(len(ages) / seconds, 1),
         "age_ms": _shares(ages),
@@ -219,34 +220,39 @@ def _render(result: dict[str, Any]) -> str:
         f"page · {result['date']} · commit {result['commit']}{' + changes' if result['dirty'] else ''}",
         f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, load {machine['load'][0]:g} at the start",
         f"Chromium {figures['browser']}, {figures['renderer']}",
-        f"{settings['people']} people at {settings['fps']:g} fps, body, face and hands ({', '.join(_clips())});"
-        f" {settings['seconds']:g} s, {width} x {height}, {settings['view']}",
+        f"{settings['people']} people at {settings['fps']:g} fps, body, face and hands: {', '.join(_clips())}",
+        f"{settings['seconds']:g} s, {width} x {height}, {settings['view']}; shares in ms",
         "",
-        f"{figures['pictures_per_s']:g} pictures a second; ms from one to the next: {_line(figures['interval_ms'])}",
-        f"decode + update, ms a picture:  {_line(figures['decode_and_update_ms'])}",
-        f"  decode  {_line(figures['decode_ms'])}",
-        f"  update  {_line(figures['update_ms'])}",
-        f"telling WebGL:  {_line(figures['submit_ms'])}",
-        f"CPU of the page's main thread, ms a picture: {figures['script_cpu_ms']} in scripts, "
-        f"{figures['thread_cpu_ms']} in all",
-        f"age, ms: page    {_line(figures['age_ms'])}  ({figures['poses_per_s']:g} poses a second)",
-        f"         Python  {_line(python['age_ms'])}  ({python['poses_per_s']:g} poses a second, "
-        f"{100 * python['whole']:g} % whole, {python['lost']} lost; {python['sent_per_s']:g} sent)",
-        f"JavaScript heap after clean-up: {held[0]:g} MB at the start, {held[1]:g} MB at the end;"
-        f" with garbage {min(heap):g} to {max(heap):g} MB",
-        f"page process {figures['resident_mb'][0]:g} to {figures['resident_mb'][1]:g} MB",
-        f"since navigation, ms: {', '.join(f'{name} {at}' for name, at in figures['marks_ms'].items())}",
-        f"JavaScript {figures['bundle_kb']:g} kB compressed",
-        f"CPU, % of a core: page {figures['cpu']['renderer']}, what draws {figures['cpu']['gpu']}, "
-        + ", ".join(f"{name} {share}" for name, share in python["cpu"].items())
-        + f"; the machine {figures['machine_busy']} of {100 * machine['cores']}",
+    ]
+    table = [["", "p50", "p95", "p99"]]
+    rows = {
+        "decode and update, a picture": figures["decode_and_update_ms"],
+        "  decode": figures["decode_ms"],
+        "  update": figures["update_ms"],
+        "telling WebGL, a picture": figures["submit_ms"],
+        "from one picture to the next": figures["interval_ms"],
+        "age in the page": figures["age_ms"],
+        "age in Python": python["age_ms"],
+    }
+    table += [[name, *(number(value, 1) for value in shares.values())] for name, shares in rows.items()]
+    cpu = {"page": figures["cpu"]["renderer"], "what draws": figures["cpu"]["gpu"]} | python["cpu"]
+    marks = ", ".join(f"{name} {at}" for name, at in figures["marks_ms"].items())
+    across = ", ".join(f"{name} {share}" for name, share in cpu.items())
+    work = {"on the page's main thread": "thread_cpu_ms", "in what draws": "gpu_cpu_ms"}
+    lines += [
+        *align(table, names=0),
+        "",
+        f"{figures['pictures_per_s']:g} pictures a second",
+        "CPU a picture, ms: " + ", ".join(f"{figures[key]:g} {where}" for where, key in work.items()),
+        f"poses a second: {python['sent_per_s']:g} sent, {figures['poses_per_s']:g} shown to the page",
+        f"               {python['poses_per_s']:g} to Python; {100 * python['whole']:g} % whole, {python['lost']} lost",
+        f"JavaScript heap, MB: {held[0]:g} to {held[1]:g} after clean-up, {min(heap):g} to {max(heap):g} with garbage",
+        f"the page's process, MB: {figures['resident_mb'][0]:g} to {figures['resident_mb'][1]:g}",
+        f"ms since navigation began: {marks}; {figures['bundle_kb']:g} kB of JavaScript, compressed",
+        f"CPU, % of a core: {across}; the machine {figures['machine_busy']} of {100 * machine['cores']}",
     ]
     lines += [f"complaint: {text}" for text in figures["complaints"]]
     return "\n".join(lines)
-
-
-def _line(shares: dict[str, float | None]) -> str:
-    return "  ".join(f"{name} {'?' if value is None else f'{value:g}'}" for name, value in shares.items())
 
 
 def _clips() -> list[str]:

@@ -48,10 +48,8 @@ class Measured(msgspec.Struct, frozen=True, kw_only=True):
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """Since the browser began: seconds of CPU, and bytes."""
 
-    script: float
-    """The page's main thread in scripts: everything that JavaScript does, sockets, timers and clean-up included."""
     thread: float
-    """The page's main thread in all."""
+    """The page's main thread: scripts, layout, handing pictures over."""
     renderer: float
     """The page's process, all threads."""
     gpu: float
@@ -78,7 +76,7 @@ class Page:
         await self.page.goto(link)
         async with asyncio.timeout(_SECONDS):
             # Its policy has no room for wait_for_function, which evaluates text.
-            while not await self.page.evaluate("globalThis.posewireMeter?.moved"):
+            while not await self.page.evaluate("globalThis.posewireMeter?.moved"):  # noqa: ASYNC110  # another process
                 await asyncio.sleep(0.1)
 
     async def renderer(self) -> str:
@@ -95,7 +93,6 @@ class Page:
         metrics = {metric["name"]: float(metric["value"]) for metric in answer["metrics"]}
         renderer, gpu = _processes("--type=renderer"), _processes("--type=gpu-process")
         return Costs(
-            script=metrics["ScriptDuration"],
             thread=metrics["TaskDuration"],
             renderer=_cpu(renderer),
             gpu=_cpu(gpu),

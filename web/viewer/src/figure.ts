@@ -21,6 +21,8 @@ const DEPTH = 0.55;
 const UP = new Vector3(0, 1, 0);
 const BONE_SHAPE = new CylinderGeometry(1, 1, 1, 7, 1, true);
 const JOINT_SHAPE = new SphereGeometry(1, 8, 6);
+/** Of a finger: some pixels wide, and there are many. */
+const FINE_SHAPE = new SphereGeometry(1, 5, 4);
 const FLOOR_SHAPE = new CircleGeometry(0.36, 40).rotateX(-Math.PI / 2);
 
 /** Colours of a person: it and its left and right side. */
@@ -61,8 +63,13 @@ class Batch {
 
   end(): void {
     this.mesh.count = this.#used;
-    this.mesh.instanceMatrix.needsUpdate = true;
-    if (this.mesh.instanceColor) this.mesh.instanceColor.needsUpdate = true;
+    for (const attribute of [this.mesh.instanceMatrix, this.mesh.instanceColor]) {
+      if (!attribute) continue;
+      // A tenth of the room that there is: the rest need not go to WebGL.
+      attribute.clearUpdateRanges();
+      attribute.addUpdateRange(0, this.#used * attribute.itemSize);
+      attribute.needsUpdate = true;
+    }
   }
 }
 
@@ -78,6 +85,7 @@ export class Figure {
   readonly framing = new Framing();
   readonly #bones = new Batch(BONE_SHAPE, 256);
   readonly #joints = new Batch(JOINT_SHAPE, 512);
+  readonly #fine = new Batch(FINE_SHAPE, 64);
   readonly #floor = new Mesh(FLOOR_SHAPE, new MeshBasicMaterial({ transparent: true, opacity: 0.16, depthWrite: false }));
   readonly #facePositions = new BufferAttribute(new Float32Array(3 * FACE_POINTS), 3).setUsage(DynamicDrawUsage);
   readonly #faceLines: LineSegments<BufferGeometry, LineBasicMaterial>;
@@ -96,7 +104,7 @@ export class Figure {
     this.#faceLines = new LineSegments(lines, new LineBasicMaterial());
     this.#facePoints = new Points(points, new PointsMaterial({ size: 1.6, sizeAttenuation: false, transparent: true, opacity: 0.55 }));
     for (const each of [this.#faceLines, this.#facePoints]) each.frustumCulled = false;
-    this.group.add(this.#floor, this.#bones.mesh, this.#joints.mesh, this.#faceLines, this.#facePoints);
+    this.group.add(this.#floor, this.#bones.mesh, this.#joints.mesh, this.#fine.mesh, this.#faceLines, this.#facePoints);
     this.palette = palette;
   }
 
@@ -112,17 +120,16 @@ export class Figure {
     this.group.visible = pose !== null;
     if (!pose) return;
     const [body, face, hands] = this.#place(pose, seconds);
-    this.#bones.begin();
-    this.#joints.begin();
+    const batches = [this.#bones, this.#joints, this.#fine];
+    for (const batch of batches) batch.begin();
     if (body) this.#drawBody(pose.skeleton, body, face !== null, hands);
     if (hands) for (const side of [0, 1]) this.#drawHand(hands, side);
-    this.#bones.end();
-    this.#joints.end();
+    for (const batch of batches) batch.end();
     this.#drawFace(face);
   }
 
   dispose(): void {
-    for (const batch of [this.#bones, this.#joints]) batch.mesh.dispose();
+    for (const batch of [this.#bones, this.#joints, this.#fine]) batch.mesh.dispose();
     this.#faceLines.geometry.dispose();
     this.#facePoints.geometry.dispose();
   }
@@ -185,7 +192,7 @@ export class Figure {
     const { middle, left, right } = this.#palette;
     if (skeleton !== MEDIAPIPE) {
       for (const bone of bonesOf(skeleton, count)) this.#bone(points, bone, BONE, middle);
-      for (let j = 0; j < count; j++) this.#joint(points, j, JOINT, middle);
+      for (let j = 0; j < count; j++) this.#joint(points, j, false, middle);
       return;
     }
     const found = hands ? [!Number.isNaN(hands[0]), !Number.isNaN(hands[4 * HAND_POINTS])] : [false, false];
@@ -199,7 +206,7 @@ export class Figure {
     if (!hasFace) for (const bone of POSE_FACE) draw(bone, BONE * FINE);
     this.#neck(points);
     for (let j = 0; j < count; j++) {
-      if (!hidden(j)) this.#joint(points, j, j < 11 || (j >= 17 && j <= 22) ? JOINT * FINE : JOINT, colour(j));
+      if (!hidden(j)) this.#joint(points, j, j < 11 || (j >= 17 && j <= 22), colour(j));
     }
   }
 
@@ -217,7 +224,7 @@ export class Figure {
     const colour = side === 0 ? this.#palette.left : this.#palette.right;
     const first = side * HAND_POINTS;
     for (const [a, b] of HAND) this.#bone(points, [first + a, first + b], BONE * FINE, colour);
-    for (let j = 0; j < HAND_POINTS; j++) this.#joint(points, first + j, JOINT * FINE, colour);
+    for (let j = 0; j < HAND_POINTS; j++) this.#joint(points, first + j, true, colour);
   }
 
   #drawFace(face: Placed | null): void {
@@ -243,12 +250,12 @@ export class Figure {
     this.#bones.add(matrix, colour);
   }
 
-  #joint(points: Float32Array, j: number, size: number, colour: Color): void {
+  #joint(points: Float32Array, j: number, fine: boolean, colour: Color): void {
     const { a, scale, turn, matrix } = this.#scratch;
     a.fromArray(points, 4 * j);
     if (Number.isNaN(a.x)) return;
-    const radius = size * (0.4 + 0.6 * Math.min(1, Math.max(0, points[4 * j + 3])));
+    const radius = JOINT * (fine ? FINE : 1) * (0.4 + 0.6 * Math.min(1, Math.max(0, points[4 * j + 3])));
     matrix.compose(a, turn.identity(), scale.setScalar(radius));
-    this.#joints.add(matrix, colour);
+    (fine ? this.#fine : this.#joints).add(matrix, colour);
   }
 }

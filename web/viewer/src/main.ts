@@ -8,6 +8,7 @@ import { Panel } from './panel';
 import { People } from './people';
 import { Stage } from './stage';
 import { theme } from './theme';
+import { viewMode } from './view-mode';
 
 const find = <Type extends HTMLElement>(id: string): Type => document.getElementById(id) as Type;
 const FIGURES_EVERY = 500;
@@ -205,6 +206,11 @@ function togglePanel(open = panelRoot.hidden): void {
 }
 
 const switchTheme = theme((dark) => (people.dark = dark));
+const switchView = viewMode((view) => {
+  document.body.dataset.view = view;
+  press('space', view === 'space');
+  people.view = view;
+});
 const help = find<HTMLDialogElement>('help');
 
 const focused = (): string | null => document.activeElement?.closest<HTMLElement>('.tile')?.dataset.user ?? null;
@@ -224,6 +230,7 @@ const KEYS: Record<string, () => void> = {
   s: toggleSmooth,
   p: () => togglePanel(),
   l: switchTheme,
+  v: switchView,
   '?': () => help.showModal(),
 };
 
@@ -241,6 +248,7 @@ find('sound').onclick = () => void toggleSound();
 find('smooth').onclick = toggleSmooth;
 find('panel-toggle').onclick = () => togglePanel();
 find('theme').onclick = switchTheme;
+find('space').onclick = switchView;
 find('help-open').onclick = () => help.showModal();
 
 if (stage) gestures(find('stage'), stage);

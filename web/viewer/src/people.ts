@@ -5,6 +5,7 @@ import type { Row } from './panel';
 import { QualitySeen } from './quality';
 import type { Place, Stage } from './stage';
 import { Tile } from './tile';
+import type { ViewMode } from './view-mode';
 
 /** A person is so many times as tall as broad. */
 const TALL = 1.4;
@@ -98,6 +99,12 @@ export class People {
     this.#layOut();
   }
 
+  /** Shows each in a tile, or all in one space. */
+  set view(view: ViewMode) {
+    if (this.#stage) this.#stage.mode = view;
+    this.#layOut();
+  }
+
   /** Moves everybody to where they are at `now`, milliseconds since 1970; `seconds` since the last time. Whether anybody moved. */
   move(now: number, seconds: number): boolean {
     let moved = false;
@@ -119,7 +126,9 @@ export class People {
   }
 
   get places(): Place[] {
-    return [...this.#people.values()].map(({ figure, tile }) => ({ figure, element: tile.place }));
+    return [...this.#people].map(([userId, { figure, tile }]) => ({
+      figure, element: tile.place, name: tile.root, large: userId === this.#large,
+    }));
   }
 
   /** Writes the figures to the tiles, and returns those of every stream. */
@@ -139,7 +148,9 @@ export class People {
       const note = !member.present ? 'connection lost, seat held' : person?.shown ? '' : row && row.fps > 0 ? 'nobody in the picture' : 'sends nothing';
       person?.tile.update(member, row && row.fps > 0 ? `${Math.round(row.ageP50)} ms · ${Math.round(row.fps)} /s` : '', note);
     }
-    return rows;
+    // In the order of the tiles, not in which they were first heard.
+    const order = [...this.#people.keys()];
+    return rows.sort((a, b) => order.indexOf(a.userId) - order.indexOf(b.userId));
   }
 
   #add(userId: string): void {
@@ -149,13 +160,13 @@ export class People {
     person.figure.group.visible = false;
     person.tile.root.addEventListener('dblclick', () => this.enlarge(userId));
     this.#people.set(userId, person);
-    this.#stage?.add(person.figure);
+    this.#stage?.add(person.figure, person.tile.place);
     this.#grid.append(person.tile.root);
   }
 
   #remove(userId: string, person: Person): void {
     this.#people.delete(userId);
-    this.#stage?.remove(person.figure);
+    this.#stage?.remove(person.figure, person.tile.place);
     person.tile.root.remove();
     if (this.#large === userId) this.#large = null;
   }
@@ -163,7 +174,12 @@ export class People {
   #layOut(): void {
     const count = this.#large === null ? this.#people.size : 1;
     this.#grid.style.setProperty('--columns', String(columnsFor(count, this.#grid.clientWidth, this.#grid.clientHeight)));
-    for (const [userId, { tile }] of this.#people) tile.root.hidden = this.#large !== null && this.#large !== userId;
+    const space = this.#stage?.mode === 'space';
+    for (const [userId, { tile }] of this.#people) {
+      tile.root.hidden = !space && this.#large !== null && this.#large !== userId;
+      if (!space) tile.root.style.transform = '';
+    }
+    this.#stage?.laidOut();
   }
 }
 
