@@ -162,13 +162,13 @@ function rebuild(part: Part, head: PartHead, symbols: Uint32Array, before: PartS
   const rows = sums.subarray(0, 4 * n);
   const affine = readRows(rows, part, head, symbols);
   if (!head.intra) addReference(rows, n, head, affine, before);
-  let [least, most] = [0, 0];
-  for (let j = 0; j < rows.length; j++) {
-    if (rows[j] < least) least = rows[j];
-    else if (rows[j] > most) most = rows[j];
+  const q = new Int32Array(4 * n);
+  let worst = 0;
+  for (let j = 0; j < q.length; j++) {
+    worst = Math.max(worst, Math.abs(rows[j]));
+    q[j] = rows[j];
   }
-  check(least >= -MAX_Q && most <= MAX_Q, 'a number too large');
-  const q = new Int32Array(rows);
+  check(worst <= MAX_Q, 'a number too large');
   let motion: Int32Array | null = null;
   if (!head.intra) {
     motion = new Int32Array(3 * n);

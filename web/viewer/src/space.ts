@@ -3,7 +3,7 @@
 /** Side by side at most; more stand behind, in the gaps of those before them. */
 const IN_A_ROW = 4;
 /** People are one unit tall: between two of one row, and between two rows. */
-const ASIDE = 0.95;
+const ASIDE = 0.85;
 const BEHIND = 1.1;
 
 export interface Spot {
@@ -17,7 +17,7 @@ export function spotsFor(count: number): Spot[] {
   const spots: Spot[] = [];
   for (let row = 0; row < rows; row++) {
     // Even rows: eight are four and four, five are three and two.
-    const here = Math.floor((count - spots.length) / (rows - row) + 0.999);
+    const here = Math.ceil((count - spots.length) / (rows - row));
     const shift = row % 2 && here === Math.ceil(count / rows) ? ASIDE / 2 : 0;
     for (let i = 0; i < here; i++) spots.push({ x: (i - (here - 1) / 2) * ASIDE + shift, z: ((rows - 1) / 2 - row) * BEHIND });
   }
