@@ -82,7 +82,6 @@ class Browser:
 
     async def keep(self, name: str) -> None:
         """Keep a picture of this state for people to look at, in artifacts/browser or POSEWIRE_SCREENSHOTS."""
-        SHOTS.mkdir(parents=True, exist_ok=True)
         await self.page.screenshot(path=SHOTS / f"{name}.png")
 
 

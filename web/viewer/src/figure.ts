@@ -108,6 +108,11 @@ export class Figure {
     this.palette = palette;
   }
 
+  /** Height of the floor under somebody whose feet are there; null without. */
+  get floor(): number | null {
+    return this.#floor.visible ? this.#floor.position.y : null;
+  }
+
   set palette(palette: Palette) {
     this.#palette = palette;
     this.#faceLines.material.color = palette.face;

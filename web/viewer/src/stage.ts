@@ -52,6 +52,7 @@ export class Stage {
   /** What one looks at, and a place for sums. */
   readonly #target = new Vector3();
   readonly #sum = new Vector3();
+  readonly #over = new Vector3(0, OVER_HEAD, 0);
   /** Where the elements are: asking for it makes the browser lay out the page, in the middle of a picture. */
   readonly #rects = new Map<Element, DOMRect>();
   readonly #observer = new ResizeObserver(() => this.laidOut());
@@ -149,7 +150,9 @@ export class Stage {
     const spots = spotsFor(places.length);
     const walked = 1 - Math.exp(-WALK * seconds);
     const focus = places.findIndex(({ large }) => large);
-    places.forEach(({ figure }, i) => figure.group.position.lerp(this.#sum.set(spots[i].x, 0, spots[i].z), walked));
+    places.forEach(({ figure: { group, floor } }, i) => {
+      group.position.lerp(this.#sum.set(spots[i].x, floor === null ? 0 : GROUND - floor, spots[i].z), walked);
+    });
     const { yaw, pitch, zoom } = this.view;
     const reach = focus < 0 ? reachOf(spots) : reachOf(spotsFor(1));
     this.#target.lerp(focus < 0 ? this.#sum.set(0, 0, 0) : places[focus].figure.group.position, walked);
@@ -160,7 +163,7 @@ export class Stage {
     this.#renderer.setViewport(0, 0, width, height);
     this.#renderer.render(this.#scene, this.#camera);
     for (const { figure, name } of places) {
-      const at = this.#sum.copy(figure.group.position).setY(OVER_HEAD).project(this.#camera);
+      const at = this.#sum.copy(figure.group.position).add(this.#over).project(this.#camera);
       name.style.transform = `translate(${((at.x + 1) / 2 * width).toFixed(1)}px, ${((1 - at.y) / 2 * height).toFixed(1)}px) translate(-50%, -100%)`;
     }
   }
