@@ -1,9 +1,10 @@
 /** One person in 3D: bones, joints, the lines of the face. Nothing is made anew from frame to frame. */
 import {
-  BufferAttribute, BufferGeometry, CircleGeometry, Color, CylinderGeometry, DynamicDrawUsage, Group, InstancedMesh,
-  LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshBasicMaterial, MeshLambertMaterial, Points, PointsMaterial, Quaternion, SphereGeometry, Vector3,
+  BufferAttribute, BufferGeometry, CircleGeometry, Color, CylinderGeometry, DynamicDrawUsage, Group, LineBasicMaterial, LineSegments, Matrix4, Mesh,
+  MeshBasicMaterial, Points, PointsMaterial, Quaternion, SphereGeometry, Vector3,
 } from 'three';
 import type { Pose } from '@posewire/client';
+import { Batch, Copies } from './batch';
 import { Framing } from './framing';
 import { FACE, HAND, POSE, POSE_FACE, Y_UP, bonesOf, type Bone } from './topology';
 
@@ -19,10 +20,10 @@ const FINE = 0.45;
 const DEPTH = 0.55;
 
 const UP = new Vector3(0, 1, 0);
-const BONE_SHAPE = new CylinderGeometry(1, 1, 1, 7, 1, true);
-const JOINT_SHAPE = new SphereGeometry(1, 8, 6);
-/** Of a finger: some pixels wide, and there are many. */
-const FINE_SHAPE = new SphereGeometry(1, 5, 4);
+const BONES = new Copies(new CylinderGeometry(1, 1, 1, 7, 1, true), 256);
+const JOINTS = new Copies(new SphereGeometry(1, 8, 6), 512);
+/** Of fingers: some pixels wide, and there are many. */
+const FINE_JOINTS = new Copies(new SphereGeometry(1, 5, 4), 64);
 const FLOOR_SHAPE = new CircleGeometry(0.36, 40).rotateX(-Math.PI / 2);
 
 /** Colours of a person: it and its left and right side. */
@@ -39,40 +40,6 @@ export function paletteOf(hue: number, dark: boolean): Palette {
   return { middle: of(0, base), left: of(-22, base - 0.04), right: of(22, base + 0.08), face: of(0, dark ? 0.78 : 0.3) };
 }
 
-/** Instances that are filled anew for each picture. */
-class Batch {
-  readonly mesh: InstancedMesh;
-  #used = 0;
-
-  constructor(shape: BufferGeometry, capacity: number) {
-    this.mesh = new InstancedMesh(shape, new MeshLambertMaterial(), capacity);
-    this.mesh.instanceMatrix.setUsage(DynamicDrawUsage);
-    this.mesh.frustumCulled = false;
-    this.mesh.count = 0;
-  }
-
-  begin(): void {
-    this.#used = 0;
-  }
-
-  add(matrix: Matrix4, color: Color): void {
-    if (this.#used >= this.mesh.instanceMatrix.count) return;
-    this.mesh.setMatrixAt(this.#used, matrix);
-    this.mesh.setColorAt(this.#used++, color);
-  }
-
-  end(): void {
-    this.mesh.count = this.#used;
-    for (const attribute of [this.mesh.instanceMatrix, this.mesh.instanceColor]) {
-      if (!attribute) continue;
-      // A tenth of the room that there is: the rest need not go to WebGL.
-      attribute.clearUpdateRanges();
-      attribute.addUpdateRange(0, this.#used * attribute.itemSize);
-      attribute.needsUpdate = true;
-    }
-  }
-}
-
 /** A part, placed: x, y, z, visibility of each point. */
 interface Placed {
   readonly points: Float32Array;
@@ -83,9 +50,9 @@ export class Figure {
   readonly group = new Group();
   /** How it is placed: in units of the person's height, about the origin. */
   readonly framing = new Framing();
-  readonly #bones = new Batch(BONE_SHAPE, 256);
-  readonly #joints = new Batch(JOINT_SHAPE, 512);
-  readonly #fine = new Batch(FINE_SHAPE, 64);
+  readonly #bones = new Batch(BONES);
+  readonly #joints = new Batch(JOINTS);
+  readonly #fine = new Batch(FINE_JOINTS);
   readonly #floor = new Mesh(FLOOR_SHAPE, new MeshBasicMaterial({ transparent: true, opacity: 0.16, depthWrite: false }));
   readonly #facePositions = new BufferAttribute(new Float32Array(3 * FACE_POINTS), 3).setUsage(DynamicDrawUsage);
   readonly #faceLines: LineSegments<BufferGeometry, LineBasicMaterial>;
@@ -134,7 +101,7 @@ export class Figure {
   }
 
   dispose(): void {
-    for (const batch of [this.#bones, this.#joints, this.#fine]) batch.mesh.dispose();
+    for (const batch of [this.#bones, this.#joints, this.#fine]) batch.dispose();
     this.#faceLines.geometry.dispose();
     this.#facePoints.geometry.dispose();
   }
