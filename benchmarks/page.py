@@ -12,18 +12,16 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import msgspec
-import numpy as np
 
-from benchmarks.crowd_age import percentile, read
 from benchmarks.crowd_messages import Crowd, Look
 from benchmarks.machine import provenance, save, to_json
 from benchmarks.messages import Setup
 from benchmarks.options import at_least_one, common_options, positive
-from benchmarks.page_browser import BrowserError, Costs, Measured, Page, bundle_bytes, open_page
+from benchmarks.page_browser import BrowserError, Measured, Page, bundle_bytes, open_page
+from benchmarks.page_report import page_figures, python_figures, render
 from benchmarks.page_worker import ROOM, Seen, recordings
 from benchmarks.process import Process, WorkerError
 from benchmarks.rig import close_all
-from benchmarks.table import align, number
 from benchmarks.usage import busy_seconds
 from posewire.server import TokenAuthority
 
@@ -31,7 +29,6 @@ _LIBRARIES: Final = ("playwright", "python-socketio", "aiohttp", "msgspec", "num
 _WORKER: Final = "benchmarks.page_worker"
 _SERVER: Final = "benchmarks.crowd_worker"
 _LOOK_SECONDS: Final = 10.0
-_SHARES: Final = (50, 95, 99)
 _DAY: Final = 86_400
 
 
@@ -48,8 +45,9 @@ def main(arguments: Sequence[str]) -> int:
     names = ("people", "fps", "seconds", "warmup", "size", "gpu", "view")
     result: dict[str, Any] = {"benchmark": "page", **provenance(_LIBRARIES)}
     result["settings"] = {name: getattr(options, name) for name in names}
+    result["settings"]["recordings"] = [clip.name for clip in recordings()]
     result["figures"] = figures
-    print(to_json(result).decode() if options.json else _render(result))
+    print(to_json(result).decode() if options.json else render(result))
     if options.save:
         print(f"saved to {save('page', result)}", file=sys.stderr)
     return 0
@@ -127,63 +125,11 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
             "browser": page.version,
             "bundle_kb": round(bundle_bytes() / 1e3, 1),
             "marks_ms": {name: round(at) for name, at in looks[0].marks.items()},
-            **_page_figures(looks, costs, seconds, [heap_before, heap_after]),
-            "python": _python_figures(before, after, seconds),
+            **page_figures(looks, costs, seconds, [heap_before, heap_after]),
+            "python": python_figures(before, after, seconds),
             "machine_busy": round(100 * busy / seconds),
             "complaints": page.complaints,
         }
-
-
-def _page_figures(
-    looks: Sequence[Measured], costs: Sequence[Costs], seconds: float, heap: Sequence[float]
-) -> dict[str, Any]:
-    """Return what the page did, milliseconds and MB; CPU in percent of a core."""
-    decode, update, submit, interval, ages = (
-        np.array([value for look in looks for value in getattr(look, name)])
-        for name in ("decode", "update", "submit", "interval", "ages")
-    )
-    pictures = len(interval)
-    first, last = costs[0], costs[-1]
-    cpu = {name: 100 * (getattr(last, name) - getattr(first, name)) / seconds for name in ("renderer", "gpu")}
-    return {
-        "pictures_per_s": round(pictures / seconds, 1),
-        "interval_ms": _shares(interval),
-        "decode_and_update_ms": _shares(decode + update),
-        "decode_ms": _shares(decode),
-        "update_ms": _shares(update),
-        "submit_ms": _shares(submit),
-        "gpu_cpu_ms": round(1e3 * (last.gpu - first.gpu) / max(1, pictures), 2),
-        "thread_cpu_ms": round(1e3 * (last.thread - first.thread) / max(1, pictures), 2),
-        "poses_per_s": round(len(ages) / seconds, 1),
-        "age_ms": _shares(ages),
-        "missed": sum(look.missed for look in looks),
-        "heap_mb": [round(size / 1e6, 2) for size in heap],
-        "heap_in_use_mb": [round(cost.heap / 1e6, 1) for cost in costs],
-        "resident_mb": [round(cost.resident / 1e6, 1) for cost in (first, last)],
-        "cpu": {name: round(share) for name, share in cpu.items()},
-    }
-
-
-def _python_figures(before: dict[str, Any], after: dict[str, Any], seconds: float) -> dict[str, Any]:
-    """Return what the others did in the same time."""
-    ages = read(after["watcher"].ages)
-    received = after["watcher"].received - before["watcher"].received
-    whole = after["watcher"].whole - before["watcher"].whole
-    at = {share: percentile(ages, share) for share in _SHARES}
-    return {
-        "poses_per_s": round(received / seconds, 1),
-        "whole": round(whole / max(1, received), 3),
-        "sent_per_s": round((after["senders"].sent - before["senders"].sent) / seconds, 1),
-        "lost": after["watcher"].lost - before["watcher"].lost,
-        "age_ms": {f"p{share}": None if age is None else round(1e3 * age, 1) for share, age in at.items()},
-        "cpu": {name: round((after[name].cpu_ns - before[name].cpu_ns) / 1e7 / seconds) for name in after},
-    }
-
-
-def _shares(values: Any) -> dict[str, float | None]:
-    if not len(values):
-        return {f"p{share}": None for share in _SHARES}
-    return {f"p{share}": round(float(np.percentile(values, share)), 2) for share in _SHARES}
 
 
 @asynccontextmanager
@@ -209,51 +155,3 @@ async def _open(options: argparse.Namespace) -> AsyncIterator[_Rig]:
         raise
     finally:
         await close_all(processes)
-
-
-def _render(result: dict[str, Any]) -> str:
-    settings, machine, figures = result["settings"], result["machine"], result["figures"]
-    python = figures["python"]
-    heap, held = figures["heap_in_use_mb"], figures["heap_mb"]
-    width, height = settings["size"]
-    lines = [
-        f"page · {result['date']} · commit {result['commit']}{' + changes' if result['dirty'] else ''}",
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['system']}, load {machine['load'][0]:g} at the start",
-        f"Chromium {figures['browser']}, {figures['renderer']}",
-        f"{settings['people']} people at {settings['fps']:g} fps, body, face and hands: {', '.join(_clips())}",
-        f"{settings['seconds']:g} s, {width} x {height}, {settings['view']}; shares in ms",
-        "",
-    ]
-    table = [["", "p50", "p95", "p99"]]
-    rows = {
-        "decode and update, a picture": figures["decode_and_update_ms"],
-        "  decode": figures["decode_ms"],
-        "  update": figures["update_ms"],
-        "telling WebGL, a picture": figures["submit_ms"],
-        "from one picture to the next": figures["interval_ms"],
-        "age in the page": figures["age_ms"],
-        "age in Python": python["age_ms"],
-    }
-    table += [[name, *(number(value, 1) for value in shares.values())] for name, shares in rows.items()]
-    cpu = {"page": figures["cpu"]["renderer"], "what draws": figures["cpu"]["gpu"]} | python["cpu"]
-    marks = ", ".join(f"{name} {at}" for name, at in figures["marks_ms"].items())
-    across = ", ".join(f"{name} {share}" for name, share in cpu.items())
-    work = {"on the page's main thread": "thread_cpu_ms", "in what draws": "gpu_cpu_ms"}
-    lines += [
-        *align(table, names=0),
-        "",
-        f"{figures['pictures_per_s']:g} pictures a second",
-        "CPU a picture, ms: " + ", ".join(f"{figures[key]:g} {where}" for where, key in work.items()),
-        f"poses a second: {python['sent_per_s']:g} sent, {figures['poses_per_s']:g} shown to the page",
-        f"               {python['poses_per_s']:g} to Python; {100 * python['whole']:g} % whole, {python['lost']} lost",
-        f"JavaScript heap, MB: {held[0]:g} to {held[1]:g} after clean-up, {min(heap):g} to {max(heap):g} with garbage",
-        f"the page's process, MB: {figures['resident_mb'][0]:g} to {figures['resident_mb'][1]:g}",
-        f"ms since navigation began: {marks}; {figures['bundle_kb']:g} kB of JavaScript, compressed",
-        f"CPU, % of a core: {across}; the machine {figures['machine_busy']} of {100 * machine['cores']}",
-    ]
-    lines += [f"complaint: {text}" for text in figures["complaints"]]
-    return "\n".join(lines)
-
-
-def _clips() -> list[str]:
-    return [clip.name for clip in recordings()]
