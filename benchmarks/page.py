@@ -101,7 +101,7 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
     async with _open(options) as rig:
         page = rig.page
         await asyncio.sleep(options.warmup)
-        heap_before = await page.collected()
+        clean = [await page.collected()]
         renderer = await page.renderer()
         # The first second after all that looking does not count.
         await asyncio.sleep(1.0)
@@ -114,10 +114,11 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
             looks.append(await page.take())
             costs.append(await page.costs())
             if options.seconds > 6 * _LOOK_SECONDS:
-                print(f"{time.monotonic() - began:.0f} s: heap {costs[-1].heap / 1e6:.1f} MB", file=sys.stderr)
+                held = f"{costs[-1].heap / 1e6:.1f} MB of heap, {costs[-1].resident / 1e6:.0f} in all"
+                print(f"{time.monotonic() - began:.0f} s: {held}", file=sys.stderr)
         seconds, busy = time.monotonic() - began, busy_seconds() - busy
         after = await rig.ask_all()
-        heap_after = await page.collected()
+        clean.append(await page.collected())
         if options.picture:
             await page.page.screenshot(path=options.picture)
         return {
@@ -125,7 +126,7 @@ async def _measure(options: argparse.Namespace) -> dict[str, Any]:
             "browser": page.version,
             "bundle_kb": round(bundle_bytes() / 1e3, 1),
             "marks_ms": {name: round(at) for name, at in looks[0].marks.items()},
-            **page_figures(looks, costs, seconds, [heap_before, heap_after]),
+            **page_figures(looks, costs, seconds, clean),
             "python": python_figures(before, after, seconds),
             "machine_busy": round(100 * busy / seconds),
             "complaints": page.complaints,

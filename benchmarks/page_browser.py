@@ -100,10 +100,10 @@ class Page:
             resident=sum(process.memory_info().rss for process in renderer),
         )
 
-    async def collected(self) -> float:
-        """Let it collect its garbage; returns the bytes that JavaScript then holds."""
+    async def collected(self) -> Costs:
+        """Let it collect its garbage, then look."""
         await self._devtools.send("HeapProfiler.collectGarbage")
-        return (await self.costs()).heap
+        return await self.costs()
 
 
 @asynccontextmanager

@@ -15,9 +15,9 @@ _SHARES: Final = (50, 95, 99)
 
 
 def page_figures(
-    looks: Sequence[Measured], costs: Sequence[Costs], seconds: float, heap: Sequence[float]
+    looks: Sequence[Measured], costs: Sequence[Costs], seconds: float, clean: Sequence[Costs]
 ) -> dict[str, Any]:
-    """Return what the page did, milliseconds and MB; CPU in percent of a core."""
+    """Return what the page did, milliseconds and MB; CPU in % of a core. ``clean``: after clean-up, at both ends."""
     decode, update, submit, interval, ages = (
         np.array([value for look in looks for value in getattr(look, name)])
         for name in ("decode", "update", "submit", "interval", "ages")
@@ -37,9 +37,10 @@ def page_figures(
         "poses_per_s": round(len(ages) / seconds, 1),
         "age_ms": _shares(ages),
         "missed": sum(look.missed for look in looks),
-        "heap_mb": [round(size / 1e6, 2) for size in heap],
+        "heap_mb": [round(cost.heap / 1e6, 2) for cost in clean],
         "heap_in_use_mb": [round(cost.heap / 1e6, 1) for cost in costs],
-        "resident_mb": [round(cost.resident / 1e6, 1) for cost in (first, last)],
+        "resident_mb": [round(cost.resident / 1e6, 1) for cost in clean],
+        "resident_in_use_mb": [round(cost.resident / 1e6) for cost in costs],
         "cpu": {name: round(share) for name, share in cpu.items()},
     }
 
@@ -71,6 +72,7 @@ def render(result: dict[str, Any]) -> str:
     settings, machine, figures = result["settings"], result["machine"], result["figures"]
     python = figures["python"]
     heap, held = figures["heap_in_use_mb"], figures["heap_mb"]
+    resident, in_use = figures["resident_mb"], figures["resident_in_use_mb"]
     width, height = settings["size"]
     clips = ", ".join(settings["recordings"])
     lines = [
@@ -104,7 +106,7 @@ def render(result: dict[str, Any]) -> str:
         f"poses a second: {python['sent_per_s']:g} sent, {figures['poses_per_s']:g} shown to the page",
         f"               {python['poses_per_s']:g} to Python; {100 * python['whole']:g} % whole, {python['lost']} lost",
         f"JavaScript heap, MB: {held[0]:g} to {held[1]:g} after clean-up, {min(heap):g} to {max(heap):g} with garbage",
-        f"the page's process, MB: {figures['resident_mb'][0]:g} to {figures['resident_mb'][1]:g}",
+        f"the page's process, MB: {resident[0]:g} to {resident[1]:g}, {min(in_use):g} to {max(in_use):g} with garbage",
         f"ms since navigation began: {marks}; {figures['bundle_kb']:g} kB of JavaScript, compressed",
         f"CPU, % of a core: {across}; the machine {figures['machine_busy']} of {100 * machine['cores']}",
     ]

@@ -131,6 +131,11 @@ async def test_two_people_move_and_one_leaves(server: posewire.Server, browser: 
                 await browser.page.wait_for_selector(f'.tile[data-user="{name}"] .figures:not(:empty)', timeout=MS)
                 assert await browser.moves(name) > 50
             await browser.keep("two-people")
+            measured = await browser.page.evaluate("posewireMeter.take()")
+            assert measured["marks"]["joined"] <= measured["marks"]["moved"]
+            assert len(measured["decode"]) == len(measured["interval"]) > 0
+            assert max(measured["decode"]) > 0
+            assert len(measured["ages"]) > 10
         await browser.page.wait_for_selector('.tile[data-user="jump"]', state="detached", timeout=MS)
     assert browser.complaints == []
     assert all(url.startswith((server.url, server.url.replace("http", "ws"))) for url in browser.asked)
