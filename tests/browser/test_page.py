@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import pytest
+import pytest_asyncio
 
 import posewire
 from posewire.cli.options import source_of
@@ -22,6 +23,7 @@ from posewire.server.web_page import WebPage
 async_api = pytest.importorskip("playwright.async_api", reason="needs Playwright: scripts/install_browser.sh")
 CHROMIUM = os.environ.get("POSEWIRE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),  # that of the browser: starting one takes as long as a test
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: scripts/install_browser.sh"),
     pytest.mark.skipif(not WebPage().built, reason="the page is not built: make page"),
 ]
@@ -85,17 +87,23 @@ class Browser:
         await self.page.screenshot(path=SHOTS / f"{name}.png")
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Any]:
     async with async_api.async_playwright() as playwright:
         flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-gl=angle", "--use-angle=swiftshader"]
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = await chromium.new_page(viewport={"width": 1280, "height": 800})
-        yield Browser(page, await chromium.new_page())
+        yield chromium
         await chromium.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Any) -> AsyncIterator[Browser]:
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800})  # remembers nothing of another test
+    yield Browser(await context.new_page(), await context.new_page())
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def server() -> AsyncIterator[posewire.Server]:
     async with posewire.serve(config=CONFIG) as server:
         yield server
