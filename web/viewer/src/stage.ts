@@ -159,7 +159,7 @@ export class Stage {
     const across = 2 * (reach.x * Math.abs(Math.cos(yaw)) + reach.z * Math.abs(Math.sin(yaw)));
     const above = Math.min(MOST_PITCH, pitch + FROM_ABOVE);
     const tall = SHOWN + 2 * reach.z * Math.abs(Math.sin(above));
-    this.#look(width / height, above, Math.max(tall, (1.1 * across) / (width / height)) / zoom, reach.z);
+    this.#look(width / height, above, Math.max(tall, (1.1 * across) / (width / height)) / zoom, 0.4 * reach.z);
     this.#renderer.setViewport(0, 0, width, height);
     this.#renderer.render(this.#scene, this.#camera);
     for (const { figure, name } of places) {
