@@ -64,6 +64,7 @@ page: $(PAGE)
 page-test: $(STAMP) $(PAGE)
 	@cd web && npm run --silent check && npm run --silent test && npm run --silent test:viewer
 	@$(BIN)/python -m pytest tests/browser $(ARGS)
+	@echo "Pictures of each state of the page are in $(or $(POSEWIRE_SCREENSHOTS),artifacts/browser)."
 
 $(PAGE): $(WEB) $(NODE)
 	@cd web && npm run --silent build
@@ -82,4 +83,4 @@ $(MEDIAPIPE_VENV)/.installed: pyproject.toml
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(MEDIAPIPE_VENV) src/posewire/web web/node_modules web/*/node_modules web/*/dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build
+	rm -rf $(VENV) $(MEDIAPIPE_VENV) artifacts src/posewire/web web/node_modules web/*/node_modules web/*/dist .coverage* .mypy_cache .pytest_cache .ruff_cache .hypothesis dist build

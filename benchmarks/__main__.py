@@ -20,6 +20,7 @@ from benchmarks import (
     lanes,
     latency,
     monitor,
+    page,
     playout,
     pressure,
     resume,
@@ -47,6 +48,7 @@ BENCHMARKS: Final[dict[str, ModuleType]] = {
     "clock": clock_sync,
     "playout": playout,
     "monitor": monitor,
+    "page": page,
     "video": video,
 }
 """Each has a `main` that takes the arguments after its name; the first line of its docstring says what it is."""

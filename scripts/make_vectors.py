@@ -152,6 +152,10 @@ def v2() -> dict[str, Any]:
             },
             {"body": body_v2.encode_event("nothing", None).hex(), "name": "nothing", "data": None},
         ],
+        "refused_events": [
+            {"why": f"{name} is a reserved name", "body": (b"\0" + msgspec.msgpack.encode([name, None])).hex()}
+            for name in sorted(body_v2.RESERVED_EVENTS)
+        ],
     }
 
 

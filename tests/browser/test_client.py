@@ -31,6 +31,14 @@ PUBLISH = """async ({ url, token, room, version, pose, face, hands }) => {
   setInterval(() => publisher.send(whole), 33);
 }"""
 
+SPEAK = """async ({ url, token, room, codec }) => {
+  const { connect, openMicrophone } = await import('/client/index.js');
+  const session = await connect({ url, token, room });
+  const voice = await session.publishAudio('voice', { codec });
+  await openMicrophone(voice, '/client/audio-worklet.js');
+  return voice.codec;
+}"""
+
 
 async def _blank(_: web.Request) -> web.Response:
     return web.Response(text="<!doctype html>", content_type="text/html")
@@ -46,7 +54,9 @@ async def page() -> AsyncIterator[Any]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     async with async_api.async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # Its microphone beeps, and nobody is asked.
+        flags = ["--no-sandbox", "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+        chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         page = await chromium.new_page()
         await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
         yield page
@@ -77,3 +87,28 @@ async def test_what_a_page_publishes_arrives_in_python(page: Any, version: int) 
         for name in ("pose", "face"):
             found = getattr(arrived.pose, f"{name}_landmarks")
             assert found.astype("<f4").tobytes().hex() == frame[name]
+
+
+@pytest.mark.parametrize("codec", ["opus", "pcm"])
+async def test_what_a_page_hears_arrives_in_python(page: Any, codec: str) -> None:
+    if codec == "opus":
+        pytest.importorskip("av", reason="needs the extra audio")
+    async with (
+        posewire.serve(config=CONFIG) as server,
+        posewire.connect(server.url, token=server.issue_token("py"), room=ROOM, config=CONFIG) as session,
+    ):
+        frames = session.frames("audio")
+        arguments = {"url": server.url, "token": server.issue_token("page"), "room": ROOM, "codec": codec}
+        assert await page.evaluate(SPEAK, arguments) == codec
+        heard: list[posewire.Frame] = []
+        async with asyncio.timeout(30):
+            while len(heard) < 100:  # two seconds: it beeps once in one
+                heard.append(await anext(frames))
+        sounds = [frame.audio for frame in heard if frame.audio is not None]
+        assert {sound.sample_rate for sound in sounds} == {48_000}
+        full = [1.0 if sound.samples.dtype == np.float32 else 32_768.0 for sound in sounds]
+        assert max(float(np.abs(each.samples).max()) / most for each, most in zip(sounds, full, strict=True)) > 0.05
+        # A piece begins where the one before it ended, by the sound's own clock.
+        steps = np.diff([frame.timestamp for frame in heard])
+        assert abs(float(np.median(steps)) - 0.02) < 0.002
+        assert all(-0.1 < frame.age < 5 for frame in heard)

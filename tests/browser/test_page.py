@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 import numpy as np
 import pytest
+import pytest_asyncio
 
 import posewire
 from posewire.cli.options import source_of
@@ -22,13 +23,14 @@ from posewire.server.web_page import WebPage
 async_api = pytest.importorskip("playwright.async_api", reason="needs Playwright: scripts/install_browser.sh")
 CHROMIUM = os.environ.get("POSEWIRE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 pytestmark = [
+    pytest.mark.asyncio(loop_scope="module"),  # that of the browser: starting one takes as long as a test
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: scripts/install_browser.sh"),
     pytest.mark.skipif(not WebPage().built, reason="the page is not built: make page"),
 ]
 
 MS = 30_000
 ROOM = "studio"
-SHOTS = Path(os.environ.get("POSEWIRE_SCREENSHOTS", ""))
+SHOTS = Path(os.environ.get("POSEWIRE_SCREENSHOTS") or Path(__file__).parents[2] / "artifacts" / "browser")
 CONFIG = posewire.Config(
     security=posewire.SecurityConfig(secret_key="for tests only, " + "0123456789abcdef" * 3),
     server=posewire.ServerConfig(drain_timeout=1000),
@@ -66,8 +68,10 @@ class Browser:
 
     async def moves(self, user: str) -> int:
         """Return how many pixels of a person's tile change within half a second."""
-        place = self.page.locator(f'.tile[data-user="{user}"] .place')
-        box = await place.bounding_box()
+        return await self.changes(await self.page.locator(f'.tile[data-user="{user}"] .place').bounding_box())
+
+    async def changes(self, box: Any) -> int:
+        """Return how many pixels of a rectangle change within half a second."""
         images = []
         for _ in range(2):
             images.append(base64.b64encode(await self.page.screenshot(clip=box)).decode())
@@ -79,22 +83,27 @@ class Browser:
         await self.page.wait_for_selector(f'body[data-state="{state}"]', timeout=MS)
 
     async def keep(self, name: str) -> None:
-        """Keep a picture, if somebody wants them: POSEWIRE_SCREENSHOTS."""
-        if SHOTS.name:
-            await self.page.screenshot(path=SHOTS / f"{name}.png")
+        """Keep a picture of this state for people to look at, in artifacts/browser or POSEWIRE_SCREENSHOTS."""
+        await self.page.screenshot(path=SHOTS / f"{name}.png")
 
 
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def chromium() -> AsyncIterator[Any]:
     async with async_api.async_playwright() as playwright:
         flags = ["--no-sandbox", "--enable-unsafe-swiftshader", "--use-gl=angle", "--use-angle=swiftshader"]
         chromium = await playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = await chromium.new_page(viewport={"width": 1280, "height": 800})
-        yield Browser(page, await chromium.new_page())
+        yield chromium
         await chromium.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
+async def browser(chromium: Any) -> AsyncIterator[Browser]:
+    context = await chromium.new_context(viewport={"width": 1280, "height": 800})  # remembers nothing of another test
+    yield Browser(await context.new_page(), await context.new_page())
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
 async def server() -> AsyncIterator[posewire.Server]:
     async with posewire.serve(config=CONFIG) as server:
         yield server
@@ -130,6 +139,11 @@ async def test_two_people_move_and_one_leaves(server: posewire.Server, browser: 
                 await browser.page.wait_for_selector(f'.tile[data-user="{name}"] .figures:not(:empty)', timeout=MS)
                 assert await browser.moves(name) > 50
             await browser.keep("two-people")
+            measured = await browser.page.evaluate("posewireMeter.take()")
+            assert measured["marks"]["joined"] <= measured["marks"]["moved"]
+            assert len(measured["decode"]) == len(measured["interval"]) > 0
+            assert max(measured["decode"]) > 0
+            assert len(measured["ages"]) > 10
         await browser.page.wait_for_selector('.tile[data-user="jump"]', state="detached", timeout=MS)
     assert browser.complaints == []
     assert all(url.startswith((server.url, server.url.replace("http", "ws"))) for url in browser.asked)
@@ -162,10 +176,12 @@ async def test_a_sealed_room_with_and_without_the_key(server: posewire.Server, b
         await browser.page.goto(link(server))
         await browser.page.wait_for_selector("#alert:not([hidden])", timeout=MS)
         assert "has no room key" in await browser.page.inner_text("#alert")
+        await browser.keep("sealed-without-key")
         await browser.page.goto("about:blank")
         await browser.page.goto(link(server, key.replace(" ", "+")))
         await browser.page.wait_for_selector('.tile[data-user="jump"] .figures:not(:empty)', timeout=MS)
         assert await browser.moves("jump") > 50
+        await browser.keep("sealed-with-key")
     assert browser.complaints == []
 
 
@@ -189,6 +205,7 @@ async def test_who_speaks_has_a_ring_and_is_heard(
     try:
         await browser.page.goto(link(server))
         await browser.page.wait_for_selector('.tile[style*="--level: 0."]', timeout=MS)
+        await browser.keep("speaking")
         await browser.page.click("#sound")
         await browser.page.wait_for_selector('#sound[aria-pressed="true"]', timeout=MS)
         await asyncio.sleep(0.5)  # some of it reaches the worklet
@@ -205,6 +222,7 @@ async def test_name_and_password(server: posewire.Server, browser: Browser) -> N
         ("a long password", 'body[data-state="connected"]'),
     ):
         await browser.page.wait_for_selector("#entry[open]", timeout=MS)
+        await browser.keep("name-and-password")
         await browser.page.fill('[name="username"]', "carol")
         await browser.page.fill('[name="password"]', password)
         await browser.page.press('[name="password"]', "Enter")
@@ -231,6 +249,41 @@ async def test_keys_and_a_phone(server: posewire.Server, browser: Browser) -> No
         assert await page.evaluate("document.documentElement.scrollWidth") <= 390
         await asyncio.sleep(0.5)
         await browser.keep("phone")
+    assert browser.complaints == []
+
+
+async def test_all_in_one_space(server: posewire.Server, browser: Browser) -> None:
+    page = browser.page
+    async with people(server, "signing", "jump", "squats"):
+        await page.goto(link(server))
+        for name in ("signing", "jump", "squats"):
+            await page.wait_for_selector(f'.tile[data-user="{name}"] .figures:not(:empty)', timeout=MS)
+        await page.keyboard.press("v")
+        await page.wait_for_selector('body[data-view="space"]', timeout=MS)
+        assert await page.get_attribute("#space", "aria-pressed") == "true"
+        assert await page.locator(".tile .place:visible").count() == 0
+        await asyncio.sleep(1.0)  # they walk to their places
+        assert await browser.changes(await page.locator("#stage").bounding_box()) > 100
+        await browser.keep("space")
+        # Names hang over three places, and turn with the view.
+        before = [await page.locator(f'.tile[data-user="{name}"]').bounding_box() for name in ("signing", "squats")]
+        assert before[0]["x"] + 50 < before[1]["x"]
+        await page.mouse.move(400, 600)
+        await page.mouse.down()
+        await page.mouse.move(750, 600, steps=4)
+        await page.mouse.up()
+        await asyncio.sleep(0.5)
+        after = [await page.locator(f'.tile[data-user="{name}"]').bounding_box() for name in ("signing", "squats")]
+        assert abs((after[1]["x"] - after[0]["x"]) - (before[1]["x"] - before[0]["x"])) > 50
+        await browser.keep("space-turned")
+        # It is in the link, and there after a reload; the token is not.
+        href = await page.evaluate("location.href")
+        assert "view=space" in href
+        assert "token" not in href
+        await page.reload()
+        await page.wait_for_selector('body[data-view="space"][data-state="connected"]', timeout=MS)
+        await page.click("#space")
+        await page.wait_for_selector('.tile[data-user="jump"] .place', state="visible", timeout=MS)
     assert browser.complaints == []
 
 

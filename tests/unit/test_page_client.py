@@ -26,6 +26,7 @@ def test_the_client_in_typescript_reads_and_writes_the_vectors() -> None:
         "encoder.test",
         "pure.test",
         "receive.test",
+        "opus.test",
     ]
     done = subprocess.run(command, cwd=WEB, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -120,7 +120,10 @@ export function decodeV2Opus(body) {
   return { channels, packet, number, previous };
 }
 
-const RESERVED = ['connect', 'disconnect', 'reconnect', 'bye', 'room', 'keyframe'];
+const RESERVED = [
+  'connect', 'disconnect', 'reconnect', 'bye', 'room', 'presence', 'keyframe', 'quality', 'drop', 'clock', 'alert', 'frame', 'ack', 'report',
+  'confirm', 'notice', 'endpoint', 'synchronization',
+];
 
 /** @param {Uint8Array} body @returns {{name: string, data: unknown}} */
 export function decodeV2Event(body) {

@@ -69,7 +69,7 @@ function checkV1() {
 }
 
 function checkV2() {
-  const { poses, audio, opus, events } = load('v2.json');
+  const { poses, audio, opus, events, refused_events: bad } = load('v2.json');
   const plain = (_, value) => (value?.type === 'Buffer' ? { bytes: toHex(value.data) } : value); // as README.md writes bytes
   for (const { body, pose } of poses) samePose(decodeV2Pose(hex(body)), pose, 'v2 pose');
   for (const { body, samples, ...expected } of audio) {
@@ -81,7 +81,8 @@ function checkV2() {
     same({ channels, packet: toHex(packet), number, previous: toHex(previous) }, expected, 'v2 opus');
   }
   for (const { body, ...event } of events) same(JSON.parse(JSON.stringify(decodeV2Event(hex(body))), plain), event, 'v2 event');
-  return `${poses.length} poses, ${audio.length + opus.length} sounds, ${events.length} events read`;
+  for (const { why, body } of bad) refused(() => decodeV2Event(hex(body)), why);
+  return `${poses.length} poses, ${audio.length + opus.length} sounds, ${events.length} events read, ${bad.length} refused`;
 }
 
 function checkSealed() {

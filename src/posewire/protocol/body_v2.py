@@ -25,7 +25,7 @@ from posewire.protocol.pose_data import DEFAULT_SKELETON, Landmarks, PoseData
 VERSION = "2"
 RESERVED_EVENTS = frozenset(
     {"connect", "disconnect", "reconnect", "bye", "room", "presence", "keyframe", "quality", "drop", "clock", "alert"}
-    | {"frame", "ack", "report", "confirm"}
+    | {"frame", "ack", "report", "confirm", "notice", "endpoint", "synchronization"}
 )
 """What a session tells its own handlers; a member must not be able to say it."""
 OWN_PREFIX = "posewire:"

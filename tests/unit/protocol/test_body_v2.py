@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import gc
 import math
 import zlib
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,10 +16,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+import posewire
 from posewire.errors import DataValidationError, ProtocolError
 from posewire.limits import MAX_AUDIO_SAMPLES, MAX_EVENT_BYTES, MAX_LANDMARKS, MAX_NAME_CHARS
-from posewire.protocol import AudioChunk, PoseData
+from posewire.protocol import AudioChunk, PoseData, control
 from posewire.protocol.body_v2 import (
+    RESERVED_EVENTS,
     decode_audio,
     decode_event,
     decode_pose,
@@ -25,6 +29,7 @@ from posewire.protocol.body_v2 import (
     encode_event,
     encode_pose,
 )
+from posewire.server.relay import NOTICE
 from tests.unit.strategies import bit_flips, damaged, names, plain, poses, unless_refused
 
 RAW, ZLIB = b"\x00", b"\x01"
@@ -352,3 +357,19 @@ def test_many_lists_do_not_keep_the_collector_running(collecting: bool) -> None:
         gc.enable() if was else gc.disable()
     assert seen.count("start") <= 1
     assert len(decoded[1]) == 60_000
+
+
+def test_no_member_can_say_what_a_session_tells_its_own_handlers() -> None:
+    """Every name that the source gives to an event of its own is reserved."""
+    said = set()
+    for file in Path(posewire.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            names = [word.value for word in node.keywords if function == "Event" and word.arg == "name"]
+            names += node.args[:1] if function == "_notify" else []
+            said |= {name.value for name in names if isinstance(name, ast.Constant) and isinstance(name.value, str)}
+    assert {"quality", "presence", "endpoint", "synchronization"} <= said  # the search finds what there is
+    of_the_server = {control.ROOM, control.BYE, control.KEYFRAME, control.ACK, control.REPORT, control.CONFIRM, NOTICE}
+    assert said | of_the_server <= RESERVED_EVENTS

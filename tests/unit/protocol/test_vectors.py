@@ -105,6 +105,9 @@ def test_version_2() -> None:
         assert name == vector["name"]
         assert json.loads(json.dumps(data, default=lambda raw: {"bytes": raw.hex()})) == vector["data"]
         assert body_v2.encode_event(name, data).hex() == vector["body"]
+    for vector in vectors["refused_events"]:
+        with pytest.raises(ProtocolError, match="reserved"):
+            body_v2.decode_event(bytes.fromhex(vector["body"]))
 
 
 @pytest.mark.parametrize("stream", load("v3")["streams"], ids=lambda stream: stream["name"])

@@ -1,6 +1,6 @@
 /**
- * Runs in the audio thread: a ring of samples per stream. It begins to play when there is enough against the network's
- * shaking, falls silent when it runs dry, and skips what has become too late.
+ * Runs in the audio thread. Player: a ring of samples per stream. It begins to play when there is enough against the network's
+ * shaking, falls silent when it runs dry, and skips what has become too late. Microphone: gathers 20 ms and hands them over.
  */
 
 declare class AudioWorkletProcessor {
@@ -8,9 +8,12 @@ declare class AudioWorkletProcessor {
 }
 declare function registerProcessor(name: string, processor: new () => AudioWorkletProcessor): void;
 declare const sampleRate: number;
+/** Seconds, of the first sample that `process` is called for. */
+declare const currentTime: number;
 
 const BEGIN = 0.06;
 const MOST = 0.25;
+const PIECE = 0.02;
 
 class Player extends AudioWorkletProcessor {
   #chunks: Float32Array[] = [];
@@ -55,4 +58,24 @@ class Player extends AudioWorkletProcessor {
   }
 }
 
+class Microphone extends AudioWorkletProcessor {
+  #samples = new Int16Array(Math.round(PIECE * sampleRate));
+  #used = 0;
+
+  process(inputs: Float32Array[][]): boolean {
+    const heard = inputs[0]?.[0];
+    if (!heard) return true;
+    for (let i = 0; i < heard.length; i++) {
+      this.#samples[this.#used++] = Math.max(-1, Math.min(1, heard[i])) * 32_767;
+      if (this.#used < this.#samples.length) continue;
+      const samples = this.#samples;
+      this.port.postMessage({ samples, end: currentTime + (i + 1) / sampleRate }, [samples.buffer]);
+      this.#samples = new Int16Array(Math.round(PIECE * sampleRate));
+      this.#used = 0;
+    }
+    return true;
+  }
+}
+
 registerProcessor('posewire-player', Player);
+registerProcessor('posewire-microphone', Microphone);

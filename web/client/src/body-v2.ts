@@ -33,7 +33,8 @@ export interface EventBody {
 
 /** Names that only the session itself gives to events. */
 export const RESERVED: ReadonlySet<string> = new Set([
-  'connect', 'disconnect', 'reconnect', 'bye', 'room', 'presence', 'keyframe', 'quality', 'drop', 'clock', 'frame', 'ack', 'report', 'confirm',
+  'connect', 'disconnect', 'reconnect', 'bye', 'room', 'presence', 'keyframe', 'quality', 'drop', 'clock', 'alert', 'frame', 'ack', 'report', 'confirm',
+  'notice', 'endpoint', 'synchronization',
 ]);
 
 function arrayOf(bytes: Uint8Array, atLeast: number): readonly Value[] {

@@ -25,6 +25,8 @@ export class Playout {
   delay = 0;
   #frames: Frame<Pose>[] = [];
   #ages: number[] = [];
+  /** What nearly all frames take; NaN when there are newer ages. */
+  #wanted = NaN;
   #interval = 33;
   #asked = 0;
 
@@ -40,6 +42,7 @@ export class Playout {
     }
     this.#frames.push(frame);
     if (this.#frames.length > KEPT) this.#frames.shift();
+    this.#wanted = NaN;
     this.#ages.push(frame.age);
     if (this.#ages.length > AGES) this.#ages.shift();
   }
@@ -48,6 +51,7 @@ export class Playout {
   clear(): void {
     this.#frames = [];
     this.#ages = [];
+    this.#wanted = NaN;
     this.delay = 0;
   }
 
@@ -67,8 +71,8 @@ export class Playout {
 
   /** The delay follows what nearly all frames take, and one frame more: to be between two, the next must be here. */
   #adapt(now: number): void {
-    const [wanted] = percentiles(this.#ages, 0.95);
-    const target = Math.min(LONGEST_DELAY, Math.max(0, wanted + Math.min(this.#interval, 100) + MARGIN));
+    if (Number.isNaN(this.#wanted)) [this.#wanted] = percentiles(this.#ages, 0.95);
+    const target = Math.min(LONGEST_DELAY, Math.max(0, this.#wanted + Math.min(this.#interval, 100) + MARGIN));
     const most = (SLEW * Math.min(1000, now - this.#asked)) / 1000;
     this.#asked = now;
     if (this.delay === 0 || Math.abs(target - this.delay) > LONGEST_DELAY / 2) this.delay = target;

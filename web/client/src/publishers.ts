@@ -1,6 +1,7 @@
 /** What a member sends: poses, of which only the newest counts, and sound, all of it. */
-import { encodeAudioV2, encodePoseV2, type AudioChunk } from './body-v2.js';
+import { encodeAudioV2, encodeOpusV2, encodePoseV2, type AudioChunk, type OpusPacket } from './body-v2.js';
 import { PosewireError } from './errors.js';
+import { OpusCoder } from './opus-coder.js';
 import type { Pose } from './pose.js';
 import type { Uplink } from './uplink.js';
 import { V3Encoder, type Precision } from './v3-encoder.js';
@@ -16,6 +17,13 @@ export interface PoseOptions {
   readonly version?: 2 | 3;
   /** Bits of version 3. */
   readonly precision?: Precision;
+}
+
+export interface AudioOptions {
+  /** `opus` is some twenty times smaller; where the browser cannot code it, `pcm` goes instead. */
+  readonly codec?: 'pcm' | 'opus';
+  /** Of Opus, bits a second. */
+  readonly bitRate?: number;
 }
 
 interface Draft<Content> {
@@ -105,23 +113,28 @@ export class AudioPublisher {
   readonly name: string;
   readonly #uplink: Uplink;
   readonly #desk: Desk;
-  readonly #queue: Draft<AudioChunk>[] = [];
+  /** Bodies that wait. */
+  readonly #queue: Draft<Uint8Array>[] = [];
+  #coder: OpusCoder | null;
   #writing = false;
 
-  constructor(name: string, uplink: Uplink, desk: Desk) {
+  constructor(name: string, uplink: Uplink, desk: Desk, { codec = 'pcm', bitRate = 32_000 }: AudioOptions = {}) {
     this.name = name;
     this.#uplink = uplink;
     this.#desk = desk;
+    const made = (packet: OpusPacket, capturedAt: number) => this.#add(encodeOpusV2(packet), capturedAt);
+    this.#coder = codec === 'opus' ? new OpusCoder(bitRate, made, () => (this.#coder = null)) : null;
   }
 
-  /** Takes a chunk, some 20 ms of sound. Never waits. */
+  /** How the sound goes out. */
+  get codec(): 'pcm' | 'opus' {
+    return this.#coder ? 'opus' : 'pcm';
+  }
+
+  /** Takes a chunk, some 20 ms of sound; `capturedAt` is of its first sample. Never waits. */
   send(chunk: AudioChunk, capturedAt: number = performance.timeOrigin + performance.now()): void {
-    this.#queue.push({ content: chunk, capturedAt });
-    if (this.#queue.length > MAX_SOUNDS) {
-      this.#queue.shift();
-      this.dropped++;
-    }
-    this.pump();
+    if (this.#coder) this.#coder.push(chunk, capturedAt);
+    else this.#add(encodeAudioV2(chunk), capturedAt);
   }
 
   async reopen(): Promise<void> {
@@ -130,8 +143,7 @@ export class AudioPublisher {
 
   pump(): void {
     if (this.#writing || !this.#queue.length || !this.number || !this.#uplink.seat) return;
-    const { content, capturedAt } = this.#queue[0];
-    const body = encodeAudioV2(content);
+    const { content: body, capturedAt } = this.#queue[0];
     if (!this.#uplink.takes(body.length)) return;
     this.#queue.shift();
     this.#writing = true;
@@ -144,5 +156,14 @@ export class AudioPublisher {
         this.#writing = false;
         this.pump();
       });
+  }
+
+  #add(body: Uint8Array, capturedAt: number): void {
+    this.#queue.push({ content: body, capturedAt });
+    if (this.#queue.length > MAX_SOUNDS) {
+      this.#queue.shift();
+      this.dropped++;
+    }
+    this.pump();
   }
 }

@@ -85,6 +85,8 @@ export interface Times {
 /** Nothing a stranger sends is thrown here: what cannot be read is counted in `drops` and forgotten. */
 export class Receiver extends Emitter<ReceiverEvents> {
   readonly drops = new Map<string, number>();
+  /** Milliseconds spent on packets so far; what WebCrypto does meanwhile is not in it. */
+  spent = 0;
   readonly #opener: Opener;
   readonly #keyframes: Keyframes;
   readonly #reporter: Reporter;
@@ -158,6 +160,7 @@ export class Receiver extends Emitter<ReceiverEvents> {
       how.done?.();
       return;
     }
+    this.spent += (this.#times.now() - at) / 1000;
     if (!this.#draining) void this.#drain();
   }
 
@@ -167,7 +170,9 @@ export class Receiver extends Emitter<ReceiverEvents> {
       try {
         const body = next.body instanceof Promise ? await next.body : next.body;
         if (body instanceof ProtocolError) throw body;
+        const begun = this.#times.now();
         const handled = this.#handle(next, body);
+        this.spent += (this.#times.now() - begun) / 1000;
         if (handled) await handled;
       } catch (error) {
         this.#drop(asRefusal(error), next.origin.member.id);

@@ -7,7 +7,8 @@ import { Keyframes } from './keyframes.js';
 import { Link, type LinkState } from './link.js';
 import { tokenSource, type Credentials } from './login.js';
 import { Opener, roomKey } from './opener.js';
-import { AudioPublisher, PosePublisher, type PoseOptions } from './publishers.js';
+import { canEncodeOpus } from './opus-coder.js';
+import { AudioPublisher, PosePublisher, type AudioOptions, type PoseOptions } from './publishers.js';
 import { Receiver, type ReceiverEvents } from './receiver.js';
 import { Reporter } from './reporter.js';
 import { Resumption } from './resumption.js';
@@ -118,6 +119,11 @@ export class Session extends Emitter<SessionEvents> {
     return this.#receiver.drops;
   }
 
+  /** Milliseconds that packets took to be read so far, WebCrypto aside: what a page that draws is short of. */
+  get spent(): number {
+    return this.#receiver.spent;
+  }
+
   /** Connects and joins; waits until that is done. Throws when the server refuses; goes on trying when it is not there. */
   async open(): Promise<void> {
     if (this.#options.roomKey !== undefined) {
@@ -161,9 +167,10 @@ export class Session extends Emitter<SessionEvents> {
     return this.#publish(new PosePublisher(name, this.#uplink, this.#desk, options));
   }
 
-  /** Opens a stream of sound. */
-  async publishAudio(name = 'voice'): Promise<AudioPublisher> {
-    return this.#publish(new AudioPublisher(name, this.#uplink, this.#desk));
+  /** Opens a stream of sound; `codec` of the publisher says how it goes out. */
+  async publishAudio(name = 'voice', options: AudioOptions = {}): Promise<AudioPublisher> {
+    const codec = options.codec === 'opus' && (await canEncodeOpus()) ? 'opus' : 'pcm';
+    return this.#publish(new AudioPublisher(name, this.#uplink, this.#desk, { ...options, codec }));
   }
 
   /** Says something to the others; gives how many it went to. */

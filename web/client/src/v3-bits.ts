@@ -13,10 +13,15 @@ export function bitsOf(symbol: number, k: number): number {
   return k + d > 25 ? Infinity : d + 12 + k + d;
 }
 
-/** Reads a symbol for each Rice parameter; there must be nothing behind them. */
-export function readSymbols(reader: Reader, parameters: readonly number[]): Uint32Array {
+/**
+ * Reads `count` symbols, each with its Rice parameter; there must be nothing behind them. What it returns is good until it
+ * is called again: a page that draws has no time to make new arrays for each frame.
+ */
+export function readSymbols(reader: Reader, parameters: Uint8Array, count: number): Uint32Array {
   const size = 8 * reader.left;
-  check(parameters.length <= size, 'cut short'); // each symbol has a bit or more
+  check(count <= size, 'cut short'); // each symbol has a bit or more
+  if (symbolsRead.length < count) [symbolsRead, widthsRead] = [new Uint32Array(2 * count), new Uint8Array(2 * count)];
+  const [symbols, widths] = [symbolsRead, widthsRead];
   const bytes = new Uint8Array(reader.left + 8); // zeros behind: four bytes can be read anywhere
   bytes.set(reader.take(reader.left));
   /** 32 bits from there on, of which 25 are sure. */
@@ -24,28 +29,26 @@ export function readSymbols(reader: Reader, parameters: readonly number[]): Uint
     const i = bit >> 3;
     return ((bytes[i] << 24) | (bytes[i + 1] << 16) | (bytes[i + 2] << 8) | bytes[i + 3]) << (bit & 7);
   };
-  const symbols = new Uint32Array(parameters.length);
-  const widths = new Uint8Array(parameters.length);
   let [bit, low] = [0, 0];
-  for (let s = 0; s < symbols.length; s++) {
-    let [p, run] = [0, 0];
-    do {
-      run = Math.min(25, Math.clz32(peek(bit)));
-      p += run;
-      bit += run;
-    } while (run === 25 && p <= 50);
+  for (let s = 0; s < count; s++) {
+    let p = Math.min(25, Math.clz32(peek(bit)));
+    bit += p;
+    for (let run = p; run === 25 && p <= 50; p += run, bit += run) run = Math.min(25, Math.clz32(peek(bit)));
     bit++; // the one
     const k = parameters[s];
-    const d = Math.max(0, p - 11);
-    check(k + d <= 25 && bit <= size, 'a symbol too long, or cut short');
-    symbols[s] = (d ? 10 + 2 ** d : p) * 2 ** k;
+    const d = p > 11 ? p - 11 : 0;
+    if (k + d > 25 || bit > size) check(false, 'a symbol too long, or cut short');
+    symbols[s] = (d ? 10 + (1 << d) : p) << k; // less than 2^31: one of them is small
     low += widths[s] = k + d;
   }
   check(Math.ceil((bit + low) / 8) === size / 8, 'cut short, or something behind it');
-  for (let s = 0; s < symbols.length; bit += widths[s++]) if (widths[s]) symbols[s] += peek(bit) >>> (32 - widths[s]);
+  for (let s = 0; s < count; bit += widths[s++]) if (widths[s]) symbols[s] += peek(bit) >>> (32 - widths[s]);
   check(bit === size || peek(bit) === 0, 'padding');
   return symbols;
 }
+
+let symbolsRead = new Uint32Array(4096);
+let widthsRead = new Uint8Array(4096);
 
 /** Writes symbols. They must be short enough: `bitsOf` says so. */
 export function writeSymbols(symbols: readonly number[], parameters: readonly number[]): Uint8Array {

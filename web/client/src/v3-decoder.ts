@@ -86,16 +86,24 @@ function readPartHead(reader: Reader, n: number, before: PartState): PartHead {
   return head;
 }
 
-/** Adds the Rice parameter of each symbol of a part: at most 12 + 4 × 2,048, whatever a packet says. */
-function addParameters(into: number[], { affine, tree, levels }: PartHead, part: Part): number {
-  if (affine) for (let i = 0; i < 12; i++) into.push(6);
-  levels.forEach((level, channel) => {
+/** Writes the Rice parameter of each symbol of a part, from `at` on; returns where they end. */
+function addParameters(at: number, { affine, tree, levels }: PartHead, part: Part): number {
+  if (affine) parameters.fill(6, at, (at += 12));
+  for (let channel = 0; channel < 4; channel++) {
+    const level = levels[channel];
     const row = tree && channel < 3 ? part.tree?.offsets[channel] : undefined;
-    if (level >= 6) for (let j = 0; j < part.n; j++) into.push(riceParameter(level, row ? row[j] : 0));
-    else if (level > 0) for (let j = 0; j < part.n; j += 2) into.push(level - 1);
-  });
-  return into.length;
+    if (level >= 6 && row) for (let j = 0; j < part.n; j++) parameters[at++] = riceParameter(level, row[j]);
+    else if (level > 0) {
+      const end = at + (level >= 6 ? part.n : Math.ceil(part.n / 2));
+      parameters.fill(level >= 6 ? riceParameter(level, 0) : level - 1, at, end);
+      at = end;
+    }
+  }
+  return at;
 }
+
+/** Of one frame: pose, face and hands have at most 12 + 4 × 2,048 each, whatever a packet says. */
+const parameters = new Uint8Array(4 * (12 + 4 * MAX_LANDMARKS));
 
 const unzigzag = (symbol: number): number => (symbol >>> 1) ^ -(symbol & 1);
 
@@ -104,19 +112,22 @@ function readRows(rows: Float64Array, { n, tree }: Part, head: PartHead, symbols
   let at = 0;
   let affine: number[] | null = null;
   if (head.affine) for (affine = []; at < 12; ) affine.push(unzigzag(symbols[at++]));
-  head.levels.forEach((level, channel) => {
-    const row = rows.subarray(channel * n, (channel + 1) * n);
-    if (level >= 6) for (let j = 0; j < n; j++) row[j] = unzigzag(symbols[at++]);
+  for (let channel = 0; channel < 4; channel++) {
+    const level = head.levels[channel];
+    const [begin, end] = [channel * n, (channel + 1) * n];
+    if (level >= 6) for (let j = begin; j < end; j++) rows[j] = unzigzag(symbols[at++]);
     else if (level > 0) {
-      for (let j = 0; j < n; j += 2) {
+      for (let j = begin; j < end; j += 2) {
         const pair = 2 * symbols[at++];
-        check(pair < PAIRS.length, 'no such pair');
-        row[j] = PAIRS[pair];
-        if (j + 1 < n) row[j + 1] = PAIRS[pair + 1];
+        if (pair >= PAIRS.length) check(false, 'no such pair');
+        rows[j] = PAIRS[pair];
+        if (j + 1 < end) rows[j + 1] = PAIRS[pair + 1];
       }
-    }
-    if (head.tree && (channel < 3 || head.intra)) for (let j = 1; j < n; j++) row[j] += row[tree ? tree.parents[j] : j - 1];
-  });
+    } else rows.fill(0, begin, end);
+    if (!head.tree || (channel === 3 && !head.intra)) continue;
+    if (tree) for (let j = 1; j < n; j++) rows[begin + j] += rows[begin + tree.parents[j]];
+    else for (let j = begin + 1; j < end; j++) rows[j] += rows[j - 1];
+  }
   return affine;
 }
 
@@ -128,14 +139,18 @@ function addAffine(rows: Float64Array, n: number, numbers: readonly number[], q:
     for (let j = c * n; j < (c + 1) * n; j++) sum += q[j];
     return Math.floor(sum / n);
   });
+  const [x, y, z] = means;
   for (let i = 0; i < 3; i++) {
     const [t, a0, a1, a2] = numbers.slice(4 * i, 4 * i + 4);
     for (let j = 0; j < n; j++) {
-      const turned = a0 * (q[j] - means[0]) + a1 * (q[n + j] - means[1]) + a2 * (q[2 * n + j] - means[2]);
+      const turned = a0 * (q[j] - x) + a1 * (q[n + j] - y) + a2 * (q[2 * n + j] - z);
       rows[i * n + j] += t + Math.floor((turned + 2048) / 4096);
     }
   }
 }
+
+/** The numbers of a part while they are put together: sums along the tree leave 32 bits, doubles hold them exactly. */
+const sums = new Float64Array(4 * MAX_LANDMARKS);
 
 /** "From numbers to values". */
 function rebuild(part: Part, head: PartHead, symbols: Uint32Array, before: PartState): PartState {
@@ -144,11 +159,16 @@ function rebuild(part: Part, head: PartHead, symbols: Uint32Array, before: PartS
     const none = head.mode === 1 ? new Uint8Array(n) : null;
     return { q: before.q, motion: null, xyz: none, vis: none, known: before.known };
   }
-  const rows = new Float64Array(4 * n); // sums along the tree leave 32 bits, doubles hold them exactly
+  const rows = sums.subarray(0, 4 * n);
   const affine = readRows(rows, part, head, symbols);
   if (!head.intra) addReference(rows, n, head, affine, before);
-  for (let j = 0; j < 4 * n; j++) check(Math.abs(rows[j]) <= MAX_Q, 'a number too large');
-  const q = Int32Array.from(rows);
+  const q = new Int32Array(4 * n);
+  let worst = 0;
+  for (let j = 0; j < q.length; j++) {
+    worst = Math.max(worst, Math.abs(rows[j]));
+    q[j] = rows[j];
+  }
+  check(worst <= MAX_Q, 'a number too large');
   let motion: Int32Array | null = null;
   if (!head.intra) {
     motion = new Int32Array(3 * n);
@@ -157,17 +177,15 @@ function rebuild(part: Part, head: PartHead, symbols: Uint32Array, before: PartS
   return { q, motion, xyz: head.xyz, vis: head.vis, known: true };
 }
 
-function addReference(rows: Float64Array, n: number, head: PartHead, affine: number[] | null, before: PartState): void {
-  if (affine) addAffine(rows, n, affine, before.q);
-  const { motion } = before;
-  if (head.shares && motion) {
-    head.shares.forEach((share, i) => {
-      for (let j = i * n; j < (i + 1) * n; j++) rows[j] += (share * motion[j] + 4) >> 3;
-    });
-  }
-  for (let j = 0; j < 4 * n; j++) {
-    const found = j < 3 * n ? !head.xyz || head.xyz[j % n] : !head.vis || head.vis[j - 3 * n];
-    rows[j] = before.q[j] + (found ? rows[j] : 0);
+function addReference(rows: Float64Array, n: number, { shares, xyz, vis }: PartHead, affine: number[] | null, { q, motion }: PartState): void {
+  if (affine) addAffine(rows, n, affine, q);
+  for (let channel = 0; channel < 4; channel++) {
+    const end = (channel + 1) * n;
+    const share = shares && motion && channel < 3 ? shares[channel] : 0;
+    if (share && motion) for (let j = channel * n; j < end; j++) rows[j] += (share * motion[j] + 4) >> 3;
+    const found = channel < 3 ? xyz : vis;
+    if (found) for (let j = channel * n, i = 0; j < end; j++, i++) rows[j] = found[i] ? q[j] + rows[j] : q[j];
+    else for (let j = channel * n; j < end; j++) rows[j] += q[j];
   }
 }
 
@@ -207,10 +225,10 @@ export class V3Decoder {
     const absent = heads.map(({ mode }) => mode === 0);
     check(!absent.every(Boolean) && !(key && absent.includes(true)), 'nothing in it, or a keyframe without one of its parts');
     check(chain.sizes.hands === 0 || absent.at(-1) === absent.at(-2), 'one hand without the other');
-    const parameters: number[] = [];
-    const ends = heads.map((head, i) => addParameters(parameters, head, chain.parts[i]));
+    let count = 0;
+    const ends = heads.map((head, i) => (count = addParameters(count, head, chain.parts[i])));
     check(reader.left <= 16 * chain.parts.reduce((sum, { n }) => sum + n, 0), 'longer than raw');
-    const symbols = readSymbols(reader, parameters);
+    const symbols = readSymbols(reader, parameters, count);
     const states = chain.parts.map((part, i) => rebuild(part, heads[i], symbols.subarray(i ? ends[i - 1] : 0, ends[i]), before[i]));
     if (header.frameType !== 'leaf') this.#keep(header.seq, chain, states);
     if (key) this.bits = chain.bits;

@@ -1,7 +1,7 @@
 /** Every golden vector: read, and where this client writes them, written byte for byte. */
 import { describe, expect, test } from 'vitest';
 import { decodePoseV1 } from '../src/body-v1.js';
-import { compressed, decodeAudioV2, decodeEventV2, decodePoseV2, encodeAudioV2, encodeEventV2, encodeOpusV2, encodePoseV2, type AudioChunk, type OpusPacket } from '../src/body-v2.js';
+import { RESERVED, compressed, decodeAudioV2, decodeEventV2, decodePoseV2, encodeAudioV2, encodeEventV2, encodeOpusV2, encodePoseV2, type AudioChunk, type OpusPacket } from '../src/body-v2.js';
 import { toUtf8 } from '../src/bytes.js';
 import { MissingReference, ProtocolError } from '../src/errors.js';
 import { HEADER_SIZE, packHeader, unpackHeader, type Header } from '../src/header.js';
@@ -58,7 +58,7 @@ test('version 1', async () => {
 });
 
 describe('version 2', () => {
-  const { poses, audio, events } = load('v2');
+  const { poses, audio, events, refused_events: reserved } = load('v2');
   test('poses, both ways', async () => {
     for (const { body, pose } of poses) {
       expectPose(await decodePoseV2(hex(body)), pose);
@@ -87,6 +87,8 @@ describe('version 2', () => {
       expect({ name: event.name, data: plain(event.data) }).toEqual({ name, data });
       expect(toHex(encodeEventV2(event.name, event.data))).toBe(body);
     }
+    for (const { body, why } of reserved) expect(() => decodeEventV2(hex(body)), why).toThrow(ProtocolError);
+    expect(reserved.length).toBe(RESERVED.size);
   });
   test('what is refused', async () => {
     const bomb = new Uint8Array(await new Response(new Blob([new Uint8Array(2_000_000)]).stream().pipeThrough(new CompressionStream('deflate'))).arrayBuffer());

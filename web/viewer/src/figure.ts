@@ -1,9 +1,10 @@
 /** One person in 3D: bones, joints, the lines of the face. Nothing is made anew from frame to frame. */
 import {
-  BufferAttribute, BufferGeometry, CircleGeometry, Color, CylinderGeometry, DynamicDrawUsage, Group, InstancedMesh,
-  LineBasicMaterial, LineSegments, Matrix4, Mesh, MeshBasicMaterial, MeshLambertMaterial, Points, PointsMaterial, Quaternion, SphereGeometry, Vector3,
+  BufferAttribute, BufferGeometry, CircleGeometry, Color, CylinderGeometry, DynamicDrawUsage, Group, LineBasicMaterial, LineSegments, Matrix4, Mesh,
+  MeshBasicMaterial, Points, PointsMaterial, Quaternion, SphereGeometry, Vector3,
 } from 'three';
 import type { Pose } from '@posewire/client';
+import { Batch, Copies } from './batch';
 import { Framing } from './framing';
 import { FACE, HAND, POSE, POSE_FACE, Y_UP, bonesOf, type Bone } from './topology';
 
@@ -19,8 +20,10 @@ const FINE = 0.45;
 const DEPTH = 0.55;
 
 const UP = new Vector3(0, 1, 0);
-const BONE_SHAPE = new CylinderGeometry(1, 1, 1, 7, 1, true);
-const JOINT_SHAPE = new SphereGeometry(1, 8, 6);
+const BONES = new Copies(new CylinderGeometry(1, 1, 1, 7, 1, true), 256);
+const JOINTS = new Copies(new SphereGeometry(1, 8, 6), 512);
+/** Of fingers: some pixels wide, and there are many. */
+const FINE_JOINTS = new Copies(new SphereGeometry(1, 5, 4), 64);
 const FLOOR_SHAPE = new CircleGeometry(0.36, 40).rotateX(-Math.PI / 2);
 
 /** Colours of a person: it and its left and right side. */
@@ -37,35 +40,6 @@ export function paletteOf(hue: number, dark: boolean): Palette {
   return { middle: of(0, base), left: of(-22, base - 0.04), right: of(22, base + 0.08), face: of(0, dark ? 0.78 : 0.3) };
 }
 
-/** Instances that are filled anew for each picture. */
-class Batch {
-  readonly mesh: InstancedMesh;
-  #used = 0;
-
-  constructor(shape: BufferGeometry, capacity: number) {
-    this.mesh = new InstancedMesh(shape, new MeshLambertMaterial(), capacity);
-    this.mesh.instanceMatrix.setUsage(DynamicDrawUsage);
-    this.mesh.frustumCulled = false;
-    this.mesh.count = 0;
-  }
-
-  begin(): void {
-    this.#used = 0;
-  }
-
-  add(matrix: Matrix4, color: Color): void {
-    if (this.#used >= this.mesh.instanceMatrix.count) return;
-    this.mesh.setMatrixAt(this.#used, matrix);
-    this.mesh.setColorAt(this.#used++, color);
-  }
-
-  end(): void {
-    this.mesh.count = this.#used;
-    this.mesh.instanceMatrix.needsUpdate = true;
-    if (this.mesh.instanceColor) this.mesh.instanceColor.needsUpdate = true;
-  }
-}
-
 /** A part, placed: x, y, z, visibility of each point. */
 interface Placed {
   readonly points: Float32Array;
@@ -76,8 +50,9 @@ export class Figure {
   readonly group = new Group();
   /** How it is placed: in units of the person's height, about the origin. */
   readonly framing = new Framing();
-  readonly #bones = new Batch(BONE_SHAPE, 256);
-  readonly #joints = new Batch(JOINT_SHAPE, 512);
+  readonly #bones = new Batch(BONES);
+  readonly #joints = new Batch(JOINTS);
+  readonly #fine = new Batch(FINE_JOINTS);
   readonly #floor = new Mesh(FLOOR_SHAPE, new MeshBasicMaterial({ transparent: true, opacity: 0.16, depthWrite: false }));
   readonly #facePositions = new BufferAttribute(new Float32Array(3 * FACE_POINTS), 3).setUsage(DynamicDrawUsage);
   readonly #faceLines: LineSegments<BufferGeometry, LineBasicMaterial>;
@@ -96,8 +71,13 @@ export class Figure {
     this.#faceLines = new LineSegments(lines, new LineBasicMaterial());
     this.#facePoints = new Points(points, new PointsMaterial({ size: 1.6, sizeAttenuation: false, transparent: true, opacity: 0.55 }));
     for (const each of [this.#faceLines, this.#facePoints]) each.frustumCulled = false;
-    this.group.add(this.#floor, this.#bones.mesh, this.#joints.mesh, this.#faceLines, this.#facePoints);
+    this.group.add(this.#floor, this.#bones.mesh, this.#joints.mesh, this.#fine.mesh, this.#faceLines, this.#facePoints);
     this.palette = palette;
+  }
+
+  /** Height of the floor under somebody whose feet are there; null without. */
+  get floor(): number | null {
+    return this.#floor.visible ? this.#floor.position.y : null;
   }
 
   set palette(palette: Palette) {
@@ -112,17 +92,16 @@ export class Figure {
     this.group.visible = pose !== null;
     if (!pose) return;
     const [body, face, hands] = this.#place(pose, seconds);
-    this.#bones.begin();
-    this.#joints.begin();
+    const batches = [this.#bones, this.#joints, this.#fine];
+    for (const batch of batches) batch.begin();
     if (body) this.#drawBody(pose.skeleton, body, face !== null, hands);
     if (hands) for (const side of [0, 1]) this.#drawHand(hands, side);
-    this.#bones.end();
-    this.#joints.end();
+    for (const batch of batches) batch.end();
     this.#drawFace(face);
   }
 
   dispose(): void {
-    for (const batch of [this.#bones, this.#joints]) batch.mesh.dispose();
+    for (const batch of [this.#bones, this.#joints, this.#fine]) batch.dispose();
     this.#faceLines.geometry.dispose();
     this.#facePoints.geometry.dispose();
   }
@@ -185,7 +164,7 @@ export class Figure {
     const { middle, left, right } = this.#palette;
     if (skeleton !== MEDIAPIPE) {
       for (const bone of bonesOf(skeleton, count)) this.#bone(points, bone, BONE, middle);
-      for (let j = 0; j < count; j++) this.#joint(points, j, JOINT, middle);
+      for (let j = 0; j < count; j++) this.#joint(points, j, false, middle);
       return;
     }
     const found = hands ? [!Number.isNaN(hands[0]), !Number.isNaN(hands[4 * HAND_POINTS])] : [false, false];
@@ -199,7 +178,7 @@ export class Figure {
     if (!hasFace) for (const bone of POSE_FACE) draw(bone, BONE * FINE);
     this.#neck(points);
     for (let j = 0; j < count; j++) {
-      if (!hidden(j)) this.#joint(points, j, j < 11 || (j >= 17 && j <= 22) ? JOINT * FINE : JOINT, colour(j));
+      if (!hidden(j)) this.#joint(points, j, j < 11 || (j >= 17 && j <= 22), colour(j));
     }
   }
 
@@ -217,7 +196,7 @@ export class Figure {
     const colour = side === 0 ? this.#palette.left : this.#palette.right;
     const first = side * HAND_POINTS;
     for (const [a, b] of HAND) this.#bone(points, [first + a, first + b], BONE * FINE, colour);
-    for (let j = 0; j < HAND_POINTS; j++) this.#joint(points, first + j, JOINT * FINE, colour);
+    for (let j = 0; j < HAND_POINTS; j++) this.#joint(points, first + j, true, colour);
   }
 
   #drawFace(face: Placed | null): void {
@@ -243,12 +222,12 @@ export class Figure {
     this.#bones.add(matrix, colour);
   }
 
-  #joint(points: Float32Array, j: number, size: number, colour: Color): void {
+  #joint(points: Float32Array, j: number, fine: boolean, colour: Color): void {
     const { a, scale, turn, matrix } = this.#scratch;
     a.fromArray(points, 4 * j);
     if (Number.isNaN(a.x)) return;
-    const radius = size * (0.4 + 0.6 * Math.min(1, Math.max(0, points[4 * j + 3])));
+    const radius = JOINT * (fine ? FINE : 1) * (0.4 + 0.6 * Math.min(1, Math.max(0, points[4 * j + 3])));
     matrix.compose(a, turn.identity(), scale.setScalar(radius));
-    this.#joints.add(matrix, colour);
+    (fine ? this.#fine : this.#joints).add(matrix, colour);
   }
 }

@@ -15,6 +15,13 @@ export function readInvitation(hash: string): Invitation {
   return { room: of('room'), token: of('token'), key: of('key') };
 }
 
+/** The same fragment without token and key; empty when nothing is left. */
+export function withoutSecrets(hash: string): string {
+  const fields = new URLSearchParams(hash.replace(/^#/, ''));
+  for (const name of ['token', 'key']) fields.delete(name);
+  return fields.size ? `#${fields}` : '';
+}
+
 /**
  * Takes the invitation out of the address, so that it is neither in the history nor on a screenshot; this tab remembers it
  * for a reload.
@@ -23,7 +30,7 @@ export function takeInvitation(): Invitation {
   const found = readInvitation(location.hash);
   if (found.token || found.key) {
     keep(found);
-    history.replaceState(null, '', `${location.pathname}${location.search}${found.room ? `#room=${encodeURIComponent(found.room)}` : ''}`);
+    history.replaceState(null, '', `${location.pathname}${location.search}${withoutSecrets(location.hash)}`);
     return found;
   }
   const kept = remembered();

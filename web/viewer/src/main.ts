@@ -3,10 +3,12 @@ import { AudioPlayer, PosewireError, Session, canSeal, readRoomKey, type Credent
 import { ask } from './entry';
 import { forget, keep, takeInvitation } from './fragment';
 import { gestures } from './gestures';
+import { Meter } from './meter';
 import { Panel } from './panel';
 import { People } from './people';
 import { Stage } from './stage';
 import { theme } from './theme';
+import { viewMode } from './view-mode';
 
 const find = <Type extends HTMLElement>(id: string): Type => document.getElementById(id) as Type;
 const FIGURES_EVERY = 500;
@@ -27,6 +29,8 @@ const stage = makeStage();
 const people = new People(grid, stage);
 const panel = new Panel(panelRoot);
 const player = new AudioPlayer(new URL('./assets/audio-worklet.js', location.href));
+const meter = new Meter();
+Object.assign(globalThis, { posewireMeter: meter });
 let session: Session | null = null;
 
 // Saying how it is ----------------------------------------------------------------------------------------------------
@@ -107,7 +111,8 @@ async function enter(room: string, key: string, credentials: Credentials): Promi
 }
 
 function listenTo(joined: Session): void {
-  joined.on('state', () => {
+  joined.on('state', (state) => {
+    if (state === 'connected') meter.mark('joined');
     showState();
     showEmpty();
   });
@@ -115,7 +120,10 @@ function listenTo(joined: Session): void {
     people.sync(joined);
     showEmpty();
   });
-  joined.on('pose', (frame) => people.pose(frame));
+  joined.on('pose', (frame) => {
+    meter.age(frame.age);
+    people.pose(frame);
+  });
   joined.on('audio', (frame) => {
     people.audio(frame);
     player.play(`${frame.userId}\n${frame.stream}`, frame.content);
@@ -128,15 +136,22 @@ function listenTo(joined: Session): void {
 let drawn = 0;
 let busy = 0;
 let lastAt = performance.now();
+let lastSpent = 0;
 
 function draw(at: number): void {
   requestAnimationFrame(draw);
   const begun = performance.now();
-  people.move(performance.timeOrigin + begun, Math.min(1, Math.max(0, (at - lastAt) / 1000)));
-  lastAt = at;
+  const moved = people.move(performance.timeOrigin + begun, Math.min(1, Math.max(0, (at - lastAt) / 1000)));
+  const placed = performance.now();
   stage?.draw(people.places, at);
+  const done = performance.now();
+  const spent = session?.spent ?? 0;
+  meter.picture(Math.max(0, spent - lastSpent), placed - begun, done - placed, at - lastAt);
+  if (moved) meter.mark('moved');
+  lastAt = at;
+  lastSpent = spent;
   drawn++;
-  busy += performance.now() - begun;
+  busy += done - begun;
 }
 
 function sealProblem(joined: Session): string {
@@ -191,6 +206,11 @@ function togglePanel(open = panelRoot.hidden): void {
 }
 
 const switchTheme = theme((dark) => (people.dark = dark));
+const switchView = viewMode((view) => {
+  document.body.dataset.view = view;
+  press('space', view === 'space');
+  people.view = view;
+});
 const help = find<HTMLDialogElement>('help');
 
 const focused = (): string | null => document.activeElement?.closest<HTMLElement>('.tile')?.dataset.user ?? null;
@@ -210,6 +230,7 @@ const KEYS: Record<string, () => void> = {
   s: toggleSmooth,
   p: () => togglePanel(),
   l: switchTheme,
+  v: switchView,
   '?': () => help.showModal(),
 };
 
@@ -227,6 +248,7 @@ find('sound').onclick = () => void toggleSound();
 find('smooth').onclick = toggleSmooth;
 find('panel-toggle').onclick = () => togglePanel();
 find('theme').onclick = switchTheme;
+find('space').onclick = switchView;
 find('help-open').onclick = () => help.showModal();
 
 if (stage) gestures(find('stage'), stage);
@@ -244,6 +266,7 @@ addEventListener('hashchange', () => location.reload());
 
 togglePanel(innerWidth >= 900);
 showState();
+meter.mark('running');
 requestAnimationFrame(draw);
 setInterval(figures, FIGURES_EVERY);
 void join();

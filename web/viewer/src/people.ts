@@ -5,6 +5,7 @@ import type { Row } from './panel';
 import { QualitySeen } from './quality';
 import type { Place, Stage } from './stage';
 import { Tile } from './tile';
+import type { ViewMode } from './view-mode';
 
 /** A person is so many times as tall as broad. */
 const TALL = 1.4;
@@ -26,6 +27,7 @@ class Person {
   readonly streams = new Map<string, Stream>();
   level = 0;
   shown = 0;
+  pose: Pose | null = null;
 
   constructor(
     readonly userId: string,
@@ -97,8 +99,15 @@ export class People {
     this.#layOut();
   }
 
-  /** Moves everybody to where they are at `now`, milliseconds since 1970; `seconds` since the last time. */
-  move(now: number, seconds: number): void {
+  /** Shows each in a tile, or all in one space. */
+  set view(view: ViewMode) {
+    if (this.#stage) this.#stage.mode = view;
+    this.#layOut();
+  }
+
+  /** Moves everybody to where they are at `now`, milliseconds since 1970; `seconds` since the last time. Whether anybody moved. */
+  move(now: number, seconds: number): boolean {
+    let moved = false;
     for (const person of this.#people.values()) {
       const playouts = [...person.streams.values()].map(({ playout }) => playout);
       let pose: Pose | null = null;
@@ -106,15 +115,20 @@ export class People {
         playout.mode = this.mode;
         pose = merged(pose, playout.at(now));
       }
+      moved ||= pose !== null && person.pose !== null && pose !== person.pose;
+      person.pose = pose;
       person.figure.show(pose, seconds);
       person.shown = pose ? person.shown + 1 : 0;
       person.level *= Math.exp(-FADE * seconds);
       person.tile.speak(person.level);
     }
+    return moved;
   }
 
   get places(): Place[] {
-    return [...this.#people.values()].map(({ figure, tile }) => ({ figure, element: tile.place }));
+    return [...this.#people].map(([userId, { figure, tile }]) => ({
+      figure, element: tile.place, name: tile.root, large: userId === this.#large,
+    }));
   }
 
   /** Writes the figures to the tiles, and returns those of every stream. */
@@ -134,7 +148,9 @@ export class People {
       const note = !member.present ? 'connection lost, seat held' : person?.shown ? '' : row && row.fps > 0 ? 'nobody in the picture' : 'sends nothing';
       person?.tile.update(member, row && row.fps > 0 ? `${Math.round(row.ageP50)} ms · ${Math.round(row.fps)} /s` : '', note);
     }
-    return rows;
+    // In the order of the tiles, not in which they were first heard.
+    const order = [...this.#people.keys()];
+    return rows.sort((a, b) => order.indexOf(a.userId) - order.indexOf(b.userId));
   }
 
   #add(userId: string): void {
@@ -144,13 +160,13 @@ export class People {
     person.figure.group.visible = false;
     person.tile.root.addEventListener('dblclick', () => this.enlarge(userId));
     this.#people.set(userId, person);
-    this.#stage?.add(person.figure);
+    this.#stage?.add(person.figure, person.tile.place);
     this.#grid.append(person.tile.root);
   }
 
   #remove(userId: string, person: Person): void {
     this.#people.delete(userId);
-    this.#stage?.remove(person.figure);
+    this.#stage?.remove(person.figure, person.tile.place);
     person.tile.root.remove();
     if (this.#large === userId) this.#large = null;
   }
@@ -158,7 +174,12 @@ export class People {
   #layOut(): void {
     const count = this.#large === null ? this.#people.size : 1;
     this.#grid.style.setProperty('--columns', String(columnsFor(count, this.#grid.clientWidth, this.#grid.clientHeight)));
-    for (const [userId, { tile }] of this.#people) tile.root.hidden = this.#large !== null && this.#large !== userId;
+    const space = this.#stage?.mode === 'space';
+    for (const [userId, { tile }] of this.#people) {
+      tile.root.hidden = !space && this.#large !== null && this.#large !== userId;
+      if (!space) tile.root.style.transform = '';
+    }
+    this.#stage?.laidOut();
   }
 }
 

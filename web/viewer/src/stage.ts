@@ -1,6 +1,8 @@
-/** Draws every person into the place of its tile: one canvas, one scene, one picture for each tile. */
-import { AmbientLight, DirectionalLight, PerspectiveCamera, Scene, WebGLRenderer } from 'three';
+/** Draws everybody on one canvas: each into the place of its tile, or all in one space with their names above them. */
+import { AmbientLight, DirectionalLight, GridHelper, PerspectiveCamera, Scene, Vector3, WebGLRenderer } from 'three';
 import type { Figure } from './figure';
+import { reachOf, spotsFor } from './space';
+import type { ViewMode } from './view-mode';
 
 const FIELD = 24;
 const MOST_PITCH = 1.35;
@@ -12,11 +14,20 @@ const SLOW = 40;
 const QUICK = 57;
 const LOOKED_AT = 60;
 const SHOWN = 1.32;
+/** In one space one looks down on people a little, so that those behind are seen; and names hang over their heads. */
+const FROM_ABOVE = 0.2;
+const OVER_HEAD = 0.6;
+const GROUND = -0.52;
+/** Share of the way to a new spot in a second, as an exponent. */
+const WALK = 6;
 
-/** What is drawn where: a figure, in the rectangle of an element. */
+/** What is drawn where: a figure, in the rectangle of an element; or under its name, in one space. */
 export interface Place {
   readonly figure: Figure;
   readonly element: Element;
+  readonly name: HTMLElement;
+  /** Looked at alone. */
+  readonly large: boolean;
 }
 
 /** How one looks at everybody. */
@@ -28,13 +39,23 @@ export interface View {
 
 export class Stage {
   readonly view: View = { yaw: 0.35, pitch: 0.12, zoom: 1 };
+  mode: ViewMode = 'grid';
   readonly #canvas: HTMLCanvasElement;
   readonly #renderer: WebGLRenderer;
   readonly #scene = new Scene();
   #ratio = RATIOS[1];
   #begun = 0;
   #drawn = 0;
-  readonly #camera = new PerspectiveCamera(FIELD, 1, 0.1, 60);
+  #last = 0;
+  readonly #camera = new PerspectiveCamera(FIELD, 1, 0.1, 120);
+  readonly #ground = new GridHelper(12, 24, 0x808080, 0x808080);
+  /** What one looks at, and a place for sums. */
+  readonly #target = new Vector3();
+  readonly #sum = new Vector3();
+  readonly #over = new Vector3(0, OVER_HEAD, 0);
+  /** Where the elements are: asking for it makes the browser lay out the page, in the middle of a picture. */
+  readonly #rects = new Map<Element, DOMRect>();
+  readonly #observer = new ResizeObserver(() => this.laidOut());
 
   /** Throws where there is no WebGL. */
   constructor(canvas: HTMLCanvasElement) {
@@ -45,21 +66,31 @@ export class Stage {
     this.#renderer.setClearColor(0, 0);
     const sun = new DirectionalLight(0xffffff, 2.1);
     sun.position.set(1.2, 2.4, 2.6);
-    this.#scene.add(new AmbientLight(0xffffff, 1.25), sun);
+    this.#ground.position.y = GROUND;
+    Object.assign(this.#ground.material, { transparent: true, opacity: 0.28, depthWrite: false });
+    this.#scene.add(new AmbientLight(0xffffff, 1.25), sun, this.#ground);
     new ResizeObserver(() => this.#resize()).observe(canvas);
     this.#resize();
   }
 
-  add(figure: Figure): void {
+  add(figure: Figure, element: Element): void {
     this.#scene.add(figure.group);
+    this.#observer.observe(element);
   }
 
-  remove(figure: Figure): void {
+  remove(figure: Figure, element: Element): void {
     this.#scene.remove(figure.group);
+    this.#observer.unobserve(element);
     figure.dispose();
   }
 
+  /** Elements are elsewhere, maybe. */
+  laidOut(): void {
+    this.#rects.clear();
+  }
+
   #resize(): void {
+    this.laidOut();
     const { clientWidth, clientHeight } = this.#canvas;
     this.#renderer.setPixelRatio(Math.min(this.#ratio, devicePixelRatio));
     this.#renderer.setSize(Math.max(1, clientWidth), Math.max(1, clientHeight), false);
@@ -81,24 +112,66 @@ export class Stage {
 
   draw(places: readonly Place[], now: number): void {
     this.#adapt(now);
-    const whole = this.#canvas.getBoundingClientRect();
+    const { width, height } = this.#rectOf(this.#canvas);
+    this.#renderer.setScissor(0, 0, width, height);
+    this.#renderer.clear();
+    this.#ground.visible = this.mode === 'space';
+    if (this.mode === 'grid') this.#drawGrid(places);
+    else this.#drawSpace(places, Math.min(1, (now - this.#last) / 1000));
+    this.#last = now;
+  }
+
+  #drawGrid(places: readonly Place[]): void {
+    const whole = this.#rectOf(this.#canvas);
     const renderer = this.#renderer;
-    renderer.setScissor(0, 0, whole.width, whole.height);
-    renderer.clear();
     const visible = places.map(({ figure }) => figure.group.visible);
     for (const { figure } of places) figure.group.visible = false;
     places.forEach(({ figure, element }, i) => {
-      const { left, bottom, width, height, top, right } = element.getBoundingClientRect();
+      const { left, bottom, width, height, top, right } = this.#rectOf(element);
       if (!visible[i] || width === 0 || bottom < whole.top || top > whole.bottom || right < whole.left || left > whole.right) return;
       const [x, y] = [left - whole.left, whole.bottom - bottom]; // from below, as WebGL counts
       renderer.setViewport(x, y, width, height);
       renderer.setScissor(x, y, width, height);
-      this.#look(width / height, figure.framing);
+      const { breadth, depth } = figure.framing;
+      const { yaw, pitch, zoom } = this.view;
+      const across = breadth * Math.abs(Math.cos(yaw)) + depth * Math.abs(Math.sin(yaw));
+      // The whole person, whichever way the tile is longer.
+      this.#look(width / height, pitch, (SHOWN / zoom) * Math.max(1, (1.08 * across) / (width / height)));
+      figure.group.position.set(0, 0, 0);
       figure.group.visible = true;
       renderer.render(this.#scene, this.#camera);
       figure.group.visible = false;
     });
     places.forEach(({ figure }, i) => (figure.group.visible = visible[i]));
+  }
+
+  #drawSpace(places: readonly Place[], seconds: number): void {
+    const { width, height } = this.#rectOf(this.#canvas);
+    const spots = spotsFor(places.length);
+    const walked = 1 - Math.exp(-WALK * seconds);
+    const focus = places.findIndex(({ large }) => large);
+    places.forEach(({ figure: { group, floor } }, i) => {
+      group.position.lerp(this.#sum.set(spots[i].x, floor === null ? 0 : GROUND - floor, spots[i].z), walked);
+    });
+    const { yaw, pitch, zoom } = this.view;
+    const reach = focus < 0 ? reachOf(spots) : reachOf(spotsFor(1));
+    this.#target.lerp(focus < 0 ? this.#sum.set(0, 0, 0) : places[focus].figure.group.position, walked);
+    const across = 2 * (reach.x * Math.abs(Math.cos(yaw)) + reach.z * Math.abs(Math.sin(yaw)));
+    const above = Math.min(MOST_PITCH, pitch + FROM_ABOVE);
+    const tall = SHOWN + 2 * reach.z * Math.abs(Math.sin(above));
+    this.#look(width / height, above, Math.max(tall, (1.1 * across) / (width / height)) / zoom, 0.4 * reach.z);
+    this.#renderer.setViewport(0, 0, width, height);
+    this.#renderer.render(this.#scene, this.#camera);
+    for (const { figure, name } of places) {
+      const at = this.#sum.copy(figure.group.position).add(this.#over).project(this.#camera);
+      name.style.transform = `translate(${((at.x + 1) / 2 * width).toFixed(1)}px, ${((1 - at.y) / 2 * height).toFixed(1)}px) translate(-50%, -100%)`;
+    }
+  }
+
+  #rectOf(element: Element): DOMRect {
+    let rect = this.#rects.get(element);
+    if (!rect) this.#rects.set(element, (rect = element.getBoundingClientRect()));
+    return rect;
   }
 
   /** Coarser pixels where the pictures come too slowly: a machine without a GPU. */
@@ -112,17 +185,19 @@ export class Stage {
     this.#resize();
   }
 
-  #look(aspect: number, { breadth, depth }: { breadth: number; depth: number }): void {
-    const { yaw, pitch, zoom } = this.view;
-    const across = breadth * Math.abs(Math.cos(yaw)) + depth * Math.abs(Math.sin(yaw));
-    // The whole person, whichever way the tile is longer.
-    const distance = (SHOWN / zoom / (2 * Math.tan((FIELD * Math.PI) / 360))) * Math.max(1, (1.08 * across) / aspect);
+  /** Looks at the target from where so much of its height is seen; `nearer`: how far what is shown comes towards us. */
+  #look(aspect: number, pitch: number, shown: number, nearer = 0): void {
+    const { yaw } = this.view;
+    const distance = shown / (2 * Math.tan((FIELD * Math.PI) / 360)) + nearer;
+    if (this.mode === 'grid') this.#target.set(0, 0, 0);
     this.#camera.aspect = aspect;
-    this.#camera.position.set(
-      distance * Math.sin(yaw) * Math.cos(pitch), distance * Math.sin(pitch), distance * Math.cos(yaw) * Math.cos(pitch),
-    );
-    this.#camera.lookAt(0, 0, 0);
+    this.#camera.position
+      .set(Math.sin(yaw) * Math.cos(pitch), Math.sin(pitch), Math.cos(yaw) * Math.cos(pitch))
+      .multiplyScalar(distance)
+      .add(this.#target);
+    this.#camera.lookAt(this.#target);
     this.#camera.updateProjectionMatrix();
+    this.#camera.updateMatrixWorld();
   }
 }
 

@@ -1,10 +1,12 @@
 /** The parts of the page that need no page. */
 import { expect, test } from 'vitest';
-import { readInvitation } from '../src/fragment';
+import { readInvitation, withoutSecrets } from '../src/fragment';
 import { Framing } from '../src/framing';
 import { QualitySeen } from '../src/quality';
 import { columnsFor } from '../src/people';
+import { reachOf, spotsFor } from '../src/space';
 import { CMU, FACE, HAND, POSE, bonesOf } from '../src/topology';
+import { viewIn, withView } from '../src/view-mode';
 
 test('an invitation is in the fragment', () => {
   expect(readInvitation('#room=my+studio&token=a.b-c_d&key=%22x%22')).toEqual({ room: 'my studio', token: 'a.b-c_d', key: '"x"' });
@@ -52,4 +54,26 @@ test('tiles are laid out for people who stand', () => {
   expect([1, 2, 3, 8].map((count) => columnsFor(count, 950, 750))).toEqual([1, 2, 3, 4]);
   expect([1, 2, 3, 8].map((count) => columnsFor(count, 390, 700))).toEqual([1, 1, 2, 3]);
   expect(columnsFor(0, 100, 100)).toBe(1);
+});
+
+test('who shares a space stands in rows, and nobody in another', () => {
+  const depths = (count: number) => [...new Set(spotsFor(count).map(({ z }) => z))];
+  const rows = (count: number) => depths(count).map((depth) => spotsFor(count).filter(({ z }) => z === depth).length);
+  expect([1, 4, 5, 8, 9].map(rows)).toEqual([[1], [4], [3, 2], [4, 4], [3, 3, 3]]);
+  expect(spotsFor(1)[0]).toEqual({ x: 0, z: 0 });
+  for (let count = 2; count <= 30; count++) {
+    const spots = spotsFor(count);
+    expect(spots).toHaveLength(count);
+    const near = spots.flatMap((a, i) => spots.slice(i + 1).map((b) => Math.hypot(a.x - b.x, a.z - b.z)));
+    expect(Math.min(...near)).toBeGreaterThan(0.8);
+    const reach = reachOf(spots);
+    expect(spots.every(({ x, z }) => Math.abs(x) < reach.x && Math.abs(z) < reach.z)).toBe(true);
+  }
+});
+
+test('the view is in the link, and the secrets are not', () => {
+  expect([viewIn('#room=a&view=space'), viewIn('#view=upside-down'), viewIn('')]).toEqual(['space', null, null]);
+  expect(withView('#room=a', 'space')).toBe('#room=a&view=space');
+  expect(withoutSecrets('#room=my+studio&token=t&key=k&view=space')).toBe('#room=my+studio&view=space');
+  expect(withoutSecrets('#token=t')).toBe('');
 });
