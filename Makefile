@@ -63,7 +63,7 @@ page: $(PAGE)
 # Its own tests: types, vectors, sessions against a server in Python; and a real Chromium (scripts/install_browser.sh).
 page-test: $(STAMP) $(PAGE)
 	@cd web && npm run --silent check && npm run --silent test && npm run --silent test:viewer
-	@$(BIN)/python -m pytest tests/browser $(ARGS)
+	@$(BIN)/python -m pytest tests/browser tests/connect/test_stock_node.py tests/unit/test_page_client.py $(ARGS)
 	@echo "Pictures of each state of the page are in $(or $(POSEWIRE_SCREENSHOTS),artifacts/browser)."
 
 $(PAGE): $(WEB) $(NODE)
