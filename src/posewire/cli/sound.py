@@ -62,22 +62,23 @@ async def sound_beside(
 
 
 @contextlib.asynccontextmanager
-async def recorded(session: Session, path: str | None, console: Console) -> AsyncIterator[None]:
+async def recorded(session: Session, recorder: SoundRecorder | None, console: Console) -> AsyncIterator[None]:
     """Write everyone's sound while the block runs, and say where to; also when it is interrupted.
 
     Raises:
         ConfigurationError: The files cannot be written.
     """
-    if path is None:
+    if recorder is None:
         yield
         return
-    recorder = SoundRecorder(path)
     frames = session.frames("audio")
     try:
         async with _task(recorder.run(frames), "posewire.cli.record"):
             yield
     finally:
         recorder.close()
+        for note in recorder.notes:  # only now: until here a live picture may have had the terminal
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
         names = ", ".join(file.name for file in recorder.files) or "nothing: nobody was heard"
         console.print(f"Recorded {names}", markup=False, highlight=False, soft_wrap=True)
 

@@ -14,6 +14,7 @@ from posewire.cli.live_view import LiveView
 from posewire.cli.options import Access, access_options, json_option, session_of
 from posewire.cli.running import run
 from posewire.cli.sound import record_option, recorded
+from posewire.cli.sound_recorder import SoundRecorder
 from posewire.session import Session
 
 _LINE_SECONDS = 1.0
@@ -34,7 +35,8 @@ def watch(seconds: float | None, record_audio: str | None, as_json: bool, **acce
 
 async def _watch(access: Access, seconds: float | None, record_audio: str | None, as_json: bool) -> None:
     err = Console(stderr=True)
-    async with session_of(access, "watch", err) as session, recorded(session, record_audio, err):
+    recorder = None if record_audio is None else SoundRecorder(record_audio)
+    async with session_of(access, "watch", err) as session, recorded(session, recorder, err):
         await show(session, f"room {access.room}", seconds=seconds, as_json=as_json)
 
 
