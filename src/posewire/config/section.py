@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from posewire.errors import ConfigurationError
+from posewire.values import plain
 
 HIDDEN = "<hidden>"
 _SECRETIVE = ("sec", "key", "token", "password")
@@ -57,7 +58,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def _checked(cls, key: str, kind: Any, value: Any, *, strict: bool) -> Any:
         try:
-            return msgspec.convert(value, kind, strict=strict)
+            return msgspec.convert(plain(value), kind, strict=strict)
         except msgspec.ValidationError as exc:
             hidden = HIDDEN if key in cls.SECRET else value
             raise ConfigurationError(f"{cls.NAME}.{key}", hidden, _allowed(kind, exc)) from None

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from posewire.errors import DataValidationError
 from posewire.protocol import PoseData
 from posewire.protocol.pose_data import DEFAULT_SKELETON, MEDIAPIPE_POSE, Landmarks
+from posewire.values import path_of, shown
 
 _PARTS: Final = ("pose", "face", "left_hand", "right_hand")
 
@@ -90,7 +90,9 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
         DataValidationError: No such file, not an ``.npz``, or not that in it; it names field, value and what was
             expected.
     """
-    file = Path(path)
+    file = path_of(path)
+    if file is None:
+        raise DataValidationError("recording", shown(path), "expected the name of a file")
     try:
         data = np.load(file, allow_pickle=False)
         if not isinstance(data, np.lib.npyio.NpzFile):

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from posewire.errors import PosewireError
+from posewire.errors import DataValidationError, PosewireError
+from posewire.values import is_whole, plain, shown
 
 logger = logging.getLogger(__name__)
 
@@ -23,13 +24,22 @@ class ErrorRecoveryChain:
     """
 
     def __init__(self, max_retries: int = 3) -> None:
-        if max_retries < 1:
-            raise ValueError(f"max_retries is {max_retries}: expected at least 1")
+        max_retries = plain(max_retries)
+        if not is_whole(max_retries) or max_retries < 1:
+            raise ValueError(f"max_retries {shown(max_retries)}: expected a whole number from 1")
         self.max_retries = max_retries
         self.recovery_strategies: list[tuple[type[BaseException], Strategy]] = []
 
     def add_strategy(self, error_type: type[BaseException], recovery_func: Strategy) -> None:
-        """Use ``recovery_func``, sync or async, for errors of ``error_type``."""
+        """Use ``recovery_func``, sync or async, for errors of ``error_type``.
+
+        Raises:
+            DataValidationError: That is no class of exceptions, or the other no function; nothing changes.
+        """
+        if not isinstance(error_type, type) or not issubclass(error_type, BaseException):
+            raise DataValidationError("error_type", shown(error_type), "expected a class of exceptions")
+        if not callable(recovery_func):
+            raise DataValidationError("recovery_func", shown(recovery_func), "expected a function of one argument")
         self.recovery_strategies.append((error_type, recovery_func))
 
     def strategies_for(self, error: BaseException) -> list[Strategy]:
