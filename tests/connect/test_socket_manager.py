@@ -442,6 +442,34 @@ async def test_ensure_connection_waits_for_the_return(server: posewire.Server) -
             assert await socket.request(control.ListRooms(), list) == [], "and it is of use"
 
 
+@pytest.mark.parametrize("bad", ["garbage", "of another", "expired"])
+async def test_a_token_that_is_not_good_does_not_replace_the_one_in_use(server: posewire.Server, bad: str) -> None:
+    expired = server._tokens.issue("alice", ttl=0.001)  # exp is the second it was made in
+    token = {"garbage": "garbage", "of another": server.issue_token("bob"), "expired": expired}[bad]
+    async with FaultProxy(server.port) as proxy, manager(server, socket={"url": proxy.url}) as socket:
+        with pytest.raises(AuthError):
+            await socket.authenticate({"token": token})
+        assert socket.connected
+        proxy.cut()
+        await eventually(lambda: socket.status.reconnect_count == 1 and socket.connected)
+        assert socket.user_id == "alice"
+
+
+async def test_a_token_that_is_good_is_taken_at_once_and_at_the_next_connection(server: posewire.Server) -> None:
+    short, ends = server.issue_token("alice", ttl=0.7), server._tokens._now() + 0.7
+    async with FaultProxy(server.port) as proxy:
+        socket = SocketManager(changed(socket={"url": proxy.url}), token=short)
+        await socket.connect()
+        assert await socket.authenticate({"token": server.issue_token("alice", ttl=500)})
+        await eventually(lambda: server._tokens._now() > ends + 0.1)
+        assert await socket.request(control.ListRooms(), list) == [], "the first one is over, the session is not"
+        proxy.cut()
+        await eventually(lambda: socket.status.reconnect_count == 1 and socket.connected)
+        assert socket.welcome is not None
+        assert 400 < socket.welcome.expires_in <= 500
+        await socket.disconnect()
+
+
 async def test_who_answers_no_ping_is_gone() -> None:
     """The server's pings, not ours: those come every 25 s, and the default of the server is as long."""
     config = changed(socket={"ping_interval": 0.2, "ping_timeout": 0.5}, server={"resume_grace": 0})
