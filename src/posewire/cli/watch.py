@@ -16,6 +16,7 @@ from posewire.cli.running import run
 from posewire.cli.sound import record_option, recorded
 from posewire.cli.sound_recorder import SoundRecorder
 from posewire.session import Session
+from posewire.sources.source import check_pace
 
 _LINE_SECONDS = 1.0
 
@@ -30,6 +31,7 @@ def watch(seconds: float | None, record_audio: str | None, as_json: bool, **acce
 
     On a terminal a live picture; elsewhere a line a second; with --json the figures at the end.
     """
+    check_pace(None, seconds)
     run(_watch(Access(**access), seconds, record_audio, as_json))
 
 

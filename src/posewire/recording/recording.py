@@ -124,11 +124,14 @@ def _times(found: dict[str, Any], count: int) -> npt.NDArray[np.float64]:
     try:
         if "timestamps" in found:
             return np.asarray(found["timestamps"], dtype=np.float64)
-        fps = float(found["fps"])
-    except KeyError:
-        raise DataValidationError("timestamps", None, "expected timestamps [T], or fps") from None
     except (TypeError, ValueError):
         raise DataValidationError("timestamps", "not numbers", "expected timestamps [T], or fps") from None
+    if "fps" not in found:
+        raise DataValidationError("timestamps", None, "expected timestamps [T], or fps")
+    try:
+        fps = float(found["fps"])
+    except (TypeError, ValueError):
+        raise DataValidationError("fps", shown(found["fps"].tolist()), "expected one number") from None
     if not 0 < fps <= 1000:
         raise DataValidationError("fps", fps, "expected more than 0, at most 1000")
     return np.arange(count) / fps
