@@ -81,7 +81,7 @@ def load_config(
         path: YAML file. None: the file named by ``POSEWIRE_CONFIG``, else ``config.yaml`` in the working folder; when
             neither is there the defaults hold, and one log line says so.
         environ: Variables to read, ``os.environ`` by default. ``POSEWIRE_SENDER_QUEUE_SIZE=8`` is
-            ``sender.queue_size``.
+            ``sender.queue_size``; lists and mappings are JSON: ``POSEWIRE_MONITOR_THRESHOLDS={"max_latency": 0.2}``.
         overrides: Values by section: ``load_config(sender={"queue_size": 8})``.
 
     Raises:

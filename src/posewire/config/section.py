@@ -16,6 +16,10 @@ HIDDEN = "<hidden>"
 _SECRETIVE = ("sec", "key", "token", "password")
 
 
+_JSON = {list: '["https://example.org"]', dict: '{"max_latency": 0.2}'}
+"""How a list and a mapping are written in the environment."""
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True):
     """One section of the settings.
 
@@ -44,8 +48,22 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
             if key not in types:
                 raise cls.unknown(key, value)
         given = {key: cls._checked(key, types[key], value, strict=True) for key, value in values.items()}
-        given |= {key: cls._checked(key, types[key], text, strict=False) for key, text in texts.items()}
+        given |= {
+            key: cls._checked(key, types[key], cls._parsed(key, types[key], text), strict=False)
+            for key, text in texts.items()
+        }
         return cls(**given)
+
+    @classmethod
+    def _parsed(cls, key: str, kind: Any, text: str) -> Any:
+        """Return what the environment says of a list or a mapping, which it writes as JSON."""
+        if typing.get_origin(kind) not in (list, dict):
+            return text
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as exc:
+            problem = f"expected JSON, as {_JSON[typing.get_origin(kind)]}: {exc}"
+            raise ConfigurationError(f"{cls.NAME}.{key}", HIDDEN if key in cls.SECRET else text, problem) from None
 
     @classmethod
     def unknown(cls, key: str, value: Any) -> ConfigurationError:
