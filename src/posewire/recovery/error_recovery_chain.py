@@ -13,7 +13,7 @@ from posewire.values import is_whole, plain, shown
 logger = logging.getLogger(__name__)
 
 Strategy = Callable[[Any], bool | Awaitable[bool | None] | None]
-"""Called with the error; False, or an error of its own, says that it did not help."""
+"""Called with the error; False, or whatever it raises, says that it did not help."""
 
 
 class ErrorRecoveryChain:
@@ -51,18 +51,36 @@ class ErrorRecoveryChain:
     async def handle_error(self, error: BaseException) -> bool:
         """Try to recover from ``error``; True when a strategy helped, False when none did.
 
-        Waits for as long as the strategies do. Cancelling is as safe as they are. A strategy that fails with a
-        ``PosewireError`` or ``OSError`` is logged and tried again; any other exception is a bug and comes out.
+        Waits for as long as the strategies do. Cancelling is as safe as they are. A strategy that raises did not help:
+        that is logged, with a traceback when it is neither a ``PosewireError`` nor an ``OSError``, and the next is
+        tried. What ``error`` says is not lost for it.
         """
         for strategy in self.strategies_for(error):
             for attempt in range(1, self.max_retries + 1):
-                try:
+                with _Attempt(error, attempt):
                     result = strategy(error)
                     helped = await result if inspect.isawaitable(result) else result
-                except (PosewireError, OSError) as exc:
-                    logger.warning("recovery from %r failed (attempt %d): %s", error, attempt, exc)
-                    continue
-                if helped is not False:
-                    return True
-                logger.warning("recovery from %r did not help (attempt %d)", error, attempt)
+                    if helped is not False:
+                        return True
+                    logger.warning("recovery from %r did not help (attempt %d)", error, attempt)
         return False
+
+
+class _Attempt:
+    """Logs what a strategy raises, and goes on: it is the application's code, and no reason to lose ours."""
+
+    def __init__(self, error: BaseException, number: int) -> None:
+        self._error = error
+        self._number = number
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> bool:
+        if not isinstance(raised, Exception):  # nothing, or what ends a task
+            return False
+        known = isinstance(raised, PosewireError | OSError)
+        level = logging.WARNING if known else logging.ERROR
+        message = "recovery from %r failed (attempt %d): %r"
+        logger.log(level, message, self._error, self._number, raised, exc_info=None if known else raised)
+        return True
