@@ -120,7 +120,11 @@ class MediaSender:
         self._state = "started"
 
     def pause(self) -> None:
-        """Take no frames until `start`: mute. What waits still leaves. Idempotent."""
+        """Take no frames until `start`: mute. What waits still leaves. Idempotent.
+
+        That is what is handed in here, and by `Session.send_audio`, which goes through here. Poses of
+        `Session.send_pose` and of `PoseSender` do not; `UnifiedSender.pause` holds everything back.
+        """
         self._state = "paused"
 
     def stop(self) -> None:
