@@ -8,16 +8,29 @@ bridge sends in a room does not come back to it, so that nothing goes round in c
 """
 
 import asyncio
+import hashlib
 import os
 import sys
 
 import posewire
 
+LONGEST = 128
+"""Characters of a stream's name."""
+
+
+def name_there(user_id: str, stream: str) -> str:
+    """Return what a stream is called in the other room; a name that would be too long ends with a hash of the rest."""
+    name = f"{user_id}/{stream}"
+    if len(name) <= LONGEST:
+        return name
+    digest = hashlib.blake2s(name.encode(), digest_size=8).hexdigest()
+    return f"{name[: LONGEST - len(digest) - 1]}~{digest}"
+
 
 async def forward(here: posewire.Session, there: posewire.Session, kind: str) -> None:
     """Pass on all poses, or all sound, of one room to the other."""
     async for frame in here.frames(kind):
-        stream = f"{frame.user_id}/{frame.stream}"
+        stream = name_there(frame.user_id, frame.stream)
         if frame.pose is not None:
             await there.send_pose(frame.pose, stream=stream, timestamp=frame.timestamp)
         elif frame.audio is not None:

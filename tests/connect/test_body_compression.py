@@ -12,6 +12,8 @@ from tests.connect.test_pose_sender import size_of
 
 FLAT = {"pose_landmarks": [[0.5, 0.5, 0.5, 1.0]] * 33}
 """530 bytes, or a tenth of it."""
+SLOPE = {"pose_landmarks": [[(n * n % 29) / 64, (n % 5) / 4, (n * 7 % 13) / 16, 1.0] for n in range(33)]}
+"""What zlib finds more in, the longer it looks."""
 
 
 async def test_enable_compression_and_set_compression_threshold(member: Member) -> None:
@@ -34,6 +36,18 @@ async def test_enable_compression_and_set_compression_threshold(member: Member) 
         socket.enable_compression()
         assert (socket.compression_enabled, socket.compression_threshold) == (True, 100)
         assert await size_of(alice, FLAT) == small
+
+
+async def test_the_level_of_the_settings_is_the_one_bodies_are_compressed_with(member: Member) -> None:
+    sizes = []
+    for level in (0, 1, 9):
+        config = changed(sender={"protocol_version": "v2"}, security={"compression_level": level})
+        async with member("alice", config=config) as alice:
+            assert alice.socket.protocol.compression_level == level
+            alice.socket.set_compression_threshold(0)
+            sizes.append(await size_of(alice, SLOPE))
+    assert sizes[0] > 530, "none at all"
+    assert sizes[0] > sizes[1] > sizes[2]
 
 
 @pytest.mark.parametrize("threshold", [-1, 1 << 21, 10.5, True, "1 KB", None])

@@ -40,11 +40,12 @@ async def test_a_strategy_that_says_it_helped_and_did_not(server: posewire.Serve
     assert 1 <= len(asked) <= 3, "not for ever"
 
 
-async def test_a_strategy_that_fails_is_as_good_as_none(server: posewire.Server) -> None:
+@pytest.mark.parametrize("failure", [ConnectionError("the shop that sells tokens is closed"), KeyError("a bug")])
+async def test_a_strategy_that_fails_is_as_good_as_none(server: posewire.Server, failure: Exception) -> None:
     session = posewire.connect(server.url, token=server.issue_token("alice", ttl=0.2), room="studio", config=CONFIG)
 
     def fails(error: AuthError) -> bool:
-        raise ConnectionError("the shop that sells tokens is closed")
+        raise failure
 
     session.recovery.add_strategy(AuthError, fails)
     with pytest.raises(AuthError, match="has expired"):

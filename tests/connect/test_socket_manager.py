@@ -12,6 +12,7 @@ import pytest
 
 import posewire
 from posewire import AuthError, ConnectionError, Event, RoomError, SocketManager
+from posewire.protocol import control
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
 from tests.connect.fault_proxy import FaultProxy
 
@@ -418,11 +419,78 @@ async def test_a_missed_heartbeat_replaces_the_connection(server: posewire.Serve
             assert socket.status.error_count >= 1
 
 
-async def test_ensure_connection_waits_for_the_return(server: posewire.Server) -> None:
+async def test_ensure_connection_connects(server: posewire.Server) -> None:
     socket = manager(server)
     await socket.ensure_connection()
     assert socket.connected
     await socket.disconnect()
+
+
+async def test_ensure_connection_waits_for_the_return(server: posewire.Server) -> None:
+    async with FaultProxy(server.port) as proxy:
+        async with manager(server, socket={"url": proxy.url}) as socket:
+            proxy.refusing = True
+            proxy.cut()
+            await eventually(lambda: not socket.connected)
+            waiting = asyncio.create_task(socket.ensure_connection())
+            await eventually(lambda: socket.status.error_count > 2)
+            assert not waiting.done(), "nobody is let in yet"
+            proxy.refusing = False
+            await waiting
+            assert socket.connected
+            assert socket.status.reconnect_count == 1
+            assert await socket.request(control.ListRooms(), list) == [], "and it is of use"
+
+
+@pytest.mark.parametrize("bad", ["garbage", "of another", "expired"])
+async def test_a_token_that_is_not_good_does_not_replace_the_one_in_use(server: posewire.Server, bad: str) -> None:
+    expired = server._tokens.issue("alice", ttl=0.001)  # exp is the second it was made in
+    token = {"garbage": "garbage", "of another": server.issue_token("bob"), "expired": expired}[bad]
+    async with FaultProxy(server.port) as proxy, manager(server, socket={"url": proxy.url}) as socket:
+        with pytest.raises(AuthError):
+            await socket.authenticate({"token": token})
+        assert socket.connected
+        proxy.cut()
+        await eventually(lambda: socket.status.reconnect_count == 1 and socket.connected)
+        assert socket.user_id == "alice"
+
+
+async def test_a_token_that_is_good_is_taken_at_once_and_at_the_next_connection(server: posewire.Server) -> None:
+    short, ends = server.issue_token("alice", ttl=0.7), server._tokens._now() + 0.7
+    async with FaultProxy(server.port) as proxy:
+        socket = SocketManager(changed(socket={"url": proxy.url}), token=short)
+        await socket.connect()
+        assert await socket.authenticate({"token": server.issue_token("alice", ttl=500)})
+        await eventually(lambda: server._tokens._now() > ends + 0.1)
+        assert await socket.request(control.ListRooms(), list) == [], "the first one is over, the session is not"
+        proxy.cut()
+        await eventually(lambda: socket.status.reconnect_count == 1 and socket.connected)
+        assert socket.welcome is not None
+        assert 400 < socket.welcome.expires_in <= 500
+        await socket.disconnect()
+
+
+async def test_who_answers_no_ping_is_gone() -> None:
+    """The server's pings, not ours: those come every 25 s, and the default of the server is as long."""
+    config = changed(socket={"ping_interval": 0.2, "ping_timeout": 0.5}, server={"resume_grace": 0})
+    async with posewire.serve(config=config) as server, FaultProxy(server.port) as proxy:
+        token = server.issue_token("alice")
+        async with posewire.connect(proxy.url, token=token, room="studio", config=CONFIG) as alice:
+            await eventually(lambda: server.stats().connections == 1)
+            proxy.freeze()
+            await eventually(lambda: server.stats().connections == 0)
+            proxy.thaw()
+            await eventually(lambda: alice.socket.status.reconnect_count > 0)
+
+
+async def test_a_token_is_good_for_as_long_as_the_settings_say() -> None:
+    config = changed(security={"token_expiry": 1234})
+    async with posewire.serve(config=config) as server:
+        await server.add_user("alice", PASSWORD)
+        login = {"username": "alice", "password": PASSWORD}
+        async with SocketManager(changed(socket={"url": server.url}), credentials=login) as socket:
+            assert socket.welcome is not None
+            assert 1234 - 60 < socket.welcome.expires_in <= 1234
 
 
 async def test_a_request_in_flight_fails_when_the_connection_goes(server: posewire.Server, member: Member) -> None:

@@ -136,6 +136,30 @@ async def test_gesture_bot_greets_once_for_each_raise(server: posewire.Server) -
     assert bot.raised(posewire.PoseData(np.zeros((5, 4), dtype=np.float32), skeleton="arm5"), margin=0.0) == set()
 
 
+async def test_bridge_rooms_with_names_that_are_as_long_as_they_may_be(server: posewire.Server) -> None:
+    streams = ["x" * 127 + end for end in "ab"]
+    async with (
+        member(server, "alice", "studio") as alice,
+        member(server, "bob", "stage") as bob,
+        running(example("bridge_rooms").main("studio", "stage")),
+    ):
+        await joined(alice, "example")
+        await joined(bob, "example")
+        poses, seen = bob.frames("pose"), set[str]()
+        waiting = asyncio.create_task(anext(poses))
+        while len(seen) < 2:
+            for stream in streams:
+                await alice.send_pose(np.full((33, 4), 0.5), stream=stream)
+            await asyncio.sleep(0.02)
+            if waiting.done():
+                seen.add(waiting.result().stream)
+                waiting = asyncio.create_task(anext(poses))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+    assert {len(stream) for stream in seen} == {128}
+    assert all(stream.startswith("alice/xxx") for stream in seen)
+
+
 async def test_bridge_rooms_both_ways(server: posewire.Server) -> None:
     async with (
         member(server, "alice", "studio") as alice,

@@ -13,7 +13,7 @@ import pytest
 SRC = Path(__file__).parents[2] / "src" / "posewire"
 
 FLOORS = [
-    {"errors", "clock", "limits", "lifetime", "addresses", "version"},
+    {"errors", "clock", "limits", "lifetime", "addresses", "values", "version"},
     {"config", "protocol"},
     {"flow", "monitor", "recovery"},
     {"sockets"},

@@ -25,6 +25,7 @@ from posewire.protocol.room_key import MIN_PASSPHRASE_CHARS
 from posewire.recording import load_recording
 from posewire.session import Session, connect
 from posewire.sources import SAMPLES, CameraSource, Playback, Source, SyntheticMotion, VideoSource, sample_path
+from posewire.values import path_of
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -43,6 +44,24 @@ class Access(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: str | None
     wait: float
     report: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse at once what would be noticed only when all is over.
+
+        Raises:
+            DataValidationError: ``wait`` is no time.
+            ConfigurationError: There is no such server, or no such file can be.
+        """
+        if not self.wait >= 0:
+            raise DataValidationError("wait", self.wait, "expected seconds, 0 or more")
+        if self.url is not None and urllib.parse.urlsplit(self.url).scheme not in ("http", "https"):
+            raise ConfigurationError("url", self.url, "expected http://host:port or https://host:port")
+        if self.report is not None:
+            file = path_of(self.report)
+            if file is None or file.is_dir():
+                raise ConfigurationError("report", self.report, "expected a file, as RUN.json")
+            if not file.absolute().parent.is_dir():
+                raise ConfigurationError("report", self.report, "there is no such folder")
 
 
 def access_options(command: _F) -> _F:
@@ -79,7 +98,9 @@ def settings() -> Config:
 def tracker_options(command: _F) -> _F:
     """Add the options of a tracker: ``holistic`` and ``complexity``."""
     for option in (
-        click.option("--complexity", type=click.IntRange(0, 2), default=1, help="Of the model, for a video or camera."),
+        click.option(
+            "--complexity", type=click.IntRange(0, 2), help="Of the model, for a video or camera; default: 1."
+        ),
         click.option("--holistic", is_flag=True, help="Find face and hands too, in a video or before a camera."),
     ):
         command = option(command)
@@ -93,28 +114,33 @@ def source_of(
     loop: bool = True,
     seconds: float | None = None,
     holistic: bool = False,
-    complexity: int = 1,
+    complexity: int | None = None,
 ) -> Source:
     """Return what a SOURCE argument names. Reads files: not for the event loop.
 
     Raises:
-        DataValidationError: It names nothing, or not what is in the file.
+        DataValidationError: It names nothing, or not what is in the file; or there is nothing to track in it.
     """
     kind, colon, number = name.partition(":")
+    tracked: dict[str, Any] = {"holistic": holistic, "complexity": 1 if complexity is None else complexity}
     if kind == CAMERA and not Path(name).exists():
         if colon and not (number.isascii() and number.isdecimal() and len(number) < 4):
             raise DataValidationError("source", name, f"expected {CAMERA} or {CAMERA}:N, N from 0")
-        return CameraSource(int(number or 0), holistic=holistic, complexity=complexity, fps=fps, seconds=seconds)
+        return CameraSource(int(number or 0), **tracked, fps=fps, seconds=seconds)
+    found = name == "synthetic" or name in SAMPLES or Path(name).suffix.lower() in (".npz", ".npy")
+    if found and (holistic or complexity is not None):
+        option, value = ("holistic", holistic) if holistic else ("complexity", complexity)
+        raise DataValidationError(option, value, f"expected only with a video or a camera; {name} has its landmarks")
     if name == "synthetic":
         return Playback(SyntheticMotion(fps or 30.0), fps=fps, loop=loop, seconds=seconds)
-    if name in SAMPLES or Path(name).suffix.lower() in (".npz", ".npy"):
+    if found:
         recording = load_recording(sample_path(name) if name in SAMPLES else name)
         return Playback(recording, fps=fps, loop=loop, seconds=seconds)
     if not Path(name).is_file():
         raise DataValidationError(
             "source", name, f"no such file, and none of {', '.join(SAMPLES)}, synthetic, {CAMERA}"
         )
-    return VideoSource(name, holistic=holistic, complexity=complexity, fps=fps, loop=loop, seconds=seconds)
+    return VideoSource(name, **tracked, fps=fps, loop=loop, seconds=seconds)
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from posewire import clock
 from posewire.cli.figures import sender_figures, source_figures
 from posewire.cli.options import Access, access_options, json_option, session_of, source_of, tracker_options
 from posewire.cli.running import run
-from posewire.cli.sound import audio_option, sound_beside
+from posewire.cli.sound import audio_option, sound_beside, sound_of
 from posewire.session import Session
 from posewire.sources import Source
 from posewire.sources.tracked_source import TrackedSource
@@ -45,7 +45,7 @@ def send(
     seconds: float | None,
     audio: str | None,
     holistic: bool,
-    complexity: int,
+    complexity: int | None,
     as_json: bool,
     **access: Any,
 ) -> None:
@@ -67,13 +67,14 @@ async def _send(
     access: Access, name: str, stream: str, playing: dict[str, Any], *, audio: str | None, as_json: bool
 ) -> None:
     source = await asyncio.to_thread(source_of, name, **playing)  # a large file must not hold up Ctrl-C
+    heard = await sound_of(audio)
     err = Console(stderr=True)
     tracking: deque[float] = deque(maxlen=_MOST_TIMES)
     if isinstance(source, TrackedSource):
         err.print(f"Opening {name}, loading the models …", markup=False, style="dim")
     async with source, session_of(access, "send", err) as session:
         try:
-            sound = sound_beside(session, audio, loop=playing["loop"], seconds=playing["seconds"])
+            sound = sound_beside(session, heard, loop=playing["loop"], seconds=playing["seconds"])
             with _progress(err, quiet=as_json or not err.is_terminal) as live:
                 async with sound:
                     await _play(session, source, live, tracking, stream=stream)

@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from posewire import clock
+from posewire.cli.options import settings
 from posewire.cli.sound_recorder import SoundRecorder
 from posewire.session import Session
 from posewire.sources import SPEECH, Microphone, WavFile, play_wav
@@ -39,45 +40,63 @@ def record_option(command: _F) -> _F:
     )(command)
 
 
-@contextlib.asynccontextmanager
-async def sound_beside(
-    session: Session, audio: str | None, *, loop: bool, seconds: float | None
-) -> AsyncIterator[None]:
-    """Send what ``--audio`` names while the block runs; with a file that is not repeated, to its end.
+async def sound_of(audio: str | None) -> WavFile | Microphone | None:
+    """Return what ``--audio`` names, once it is sure that it is there: before anybody is told that we are.
 
     Raises:
         DataValidationError: It is no WAV file.
         ConfigurationError: There is no microphone, or the extra ``audio`` is missing.
     """
     if audio is None:
+        return None
+    if audio != MICROPHONE:
+        return await asyncio.to_thread(WavFile, SPEECH if audio == SAMPLE else audio)
+    media = settings().media
+    async with Microphone(media.sample_rate, media.channels) as microphone:
+        return microphone  # closed again: nobody is listened to who waits for a server
+
+
+@contextlib.asynccontextmanager
+async def sound_beside(
+    session: Session, sound: WavFile | Microphone | None, *, loop: bool, seconds: float | None
+) -> AsyncIterator[None]:
+    """Send sound while the block runs; a file that is not repeated, to its end.
+
+    Raises:
+        DataValidationError: The file cannot be read any more.
+        ConfigurationError: The microphone is gone.
+    """
+    if sound is None:
         yield
         return
-    path = SPEECH if audio == SAMPLE else audio
-    file = None if audio == MICROPHONE else await asyncio.to_thread(WavFile, path)
-    sending = _listen(session) if file is None else _play(session, file, loop=loop, seconds=seconds)
+    if isinstance(sound, WavFile):
+        sending, ends = _play(session, sound, loop=loop, seconds=seconds), not loop
+    else:
+        sending, ends = _listen(session, sound), False
     async with _task(sending, "posewire.cli.audio") as task:
         yield
-        if file is not None and not loop:
+        if ends:
             await asyncio.wait([task])
 
 
 @contextlib.asynccontextmanager
-async def recorded(session: Session, path: str | None, console: Console) -> AsyncIterator[None]:
+async def recorded(session: Session, recorder: SoundRecorder | None, console: Console) -> AsyncIterator[None]:
     """Write everyone's sound while the block runs, and say where to; also when it is interrupted.
 
     Raises:
         ConfigurationError: The files cannot be written.
     """
-    if path is None:
+    if recorder is None:
         yield
         return
-    recorder = SoundRecorder(path)
     frames = session.frames("audio")
     try:
         async with _task(recorder.run(frames), "posewire.cli.record"):
             yield
     finally:
         recorder.close()
+        for note in recorder.notes:  # only now: until here a live picture may have had the terminal
+            console.print(note, markup=False, highlight=False, soft_wrap=True)
         names = ", ".join(file.name for file in recorder.files) or "nothing: nobody was heard"
         console.print(f"Recorded {names}", markup=False, highlight=False, soft_wrap=True)
 
@@ -87,9 +106,8 @@ async def _play(session: Session, file: WavFile, *, loop: bool, seconds: float |
         await session.send_audio(chunk)
 
 
-async def _listen(session: Session) -> None:
-    media = session.config.media
-    async with Microphone(media.sample_rate, media.channels) as sound:
+async def _listen(session: Session, microphone: Microphone) -> None:
+    async with microphone as sound:
         async for chunk in sound:
             await session.send_audio(chunk)
 

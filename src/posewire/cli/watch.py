@@ -14,7 +14,9 @@ from posewire.cli.live_view import LiveView
 from posewire.cli.options import Access, access_options, json_option, session_of
 from posewire.cli.running import run
 from posewire.cli.sound import record_option, recorded
+from posewire.cli.sound_recorder import SoundRecorder
 from posewire.session import Session
+from posewire.sources.source import check_pace
 
 _LINE_SECONDS = 1.0
 
@@ -29,12 +31,14 @@ def watch(seconds: float | None, record_audio: str | None, as_json: bool, **acce
 
     On a terminal a live picture; elsewhere a line a second; with --json the figures at the end.
     """
+    check_pace(None, seconds)
     run(_watch(Access(**access), seconds, record_audio, as_json))
 
 
 async def _watch(access: Access, seconds: float | None, record_audio: str | None, as_json: bool) -> None:
     err = Console(stderr=True)
-    async with session_of(access, "watch", err) as session, recorded(session, record_audio, err):
+    recorder = None if record_audio is None else SoundRecorder(record_audio)
+    async with session_of(access, "watch", err) as session, recorded(session, recorder, err):
         await show(session, f"room {access.room}", seconds=seconds, as_json=as_json)
 
 

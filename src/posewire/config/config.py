@@ -23,6 +23,8 @@ from posewire.config.sections import (
     ServerConfig,
 )
 from posewire.errors import ConfigurationError
+from posewire.values import path_of
+from posewire.values import shown as shown_value
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +81,7 @@ def load_config(
         path: YAML file. None: the file named by ``POSEWIRE_CONFIG``, else ``config.yaml`` in the working folder; when
             neither is there the defaults hold, and one log line says so.
         environ: Variables to read, ``os.environ`` by default. ``POSEWIRE_SENDER_QUEUE_SIZE=8`` is
-            ``sender.queue_size``.
+            ``sender.queue_size``; lists and mappings are JSON: ``POSEWIRE_MONITOR_THRESHOLDS={"max_latency": 0.2}``.
         overrides: Values by section: ``load_config(sender={"queue_size": 8})``.
 
     Raises:
@@ -104,7 +106,9 @@ def load_config(
 
 def _read(path: str | os.PathLike[str] | None) -> dict[str, dict[str, Any]]:
     asked_for = path is not None
-    file = Path("config.yaml" if path is None else path)
+    file = path_of("config.yaml" if path is None else path)
+    if file is None:
+        raise ConfigurationError("config file", shown_value(path), "expected the name of a file")
     try:
         text = file.read_bytes()
     except FileNotFoundError:

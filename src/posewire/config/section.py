@@ -10,9 +10,14 @@ from typing import Any, ClassVar, Self
 import msgspec
 
 from posewire.errors import ConfigurationError
+from posewire.values import plain
 
 HIDDEN = "<hidden>"
 _SECRETIVE = ("sec", "key", "token", "password")
+
+
+_JSON = {list: '["https://example.org"]', dict: '{"max_latency": 0.2}'}
+"""How a list and a mapping are written in the environment."""
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,8 +48,22 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
             if key not in types:
                 raise cls.unknown(key, value)
         given = {key: cls._checked(key, types[key], value, strict=True) for key, value in values.items()}
-        given |= {key: cls._checked(key, types[key], text, strict=False) for key, text in texts.items()}
+        given |= {
+            key: cls._checked(key, types[key], cls._parsed(key, types[key], text), strict=False)
+            for key, text in texts.items()
+        }
         return cls(**given)
+
+    @classmethod
+    def _parsed(cls, key: str, kind: Any, text: str) -> Any:
+        """Return what the environment says of a list or a mapping, which it writes as JSON."""
+        if typing.get_origin(kind) not in (list, dict):
+            return text
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, RecursionError) as exc:
+            problem = f"expected JSON, as {_JSON[typing.get_origin(kind)]}: {exc}"
+            raise ConfigurationError(f"{cls.NAME}.{key}", HIDDEN if key in cls.SECRET else text, problem) from None
 
     @classmethod
     def unknown(cls, key: str, value: Any) -> ConfigurationError:
@@ -57,7 +76,7 @@ class Section(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def _checked(cls, key: str, kind: Any, value: Any, *, strict: bool) -> Any:
         try:
-            return msgspec.convert(value, kind, strict=strict)
+            return msgspec.convert(plain(value), kind, strict=strict)
         except msgspec.ValidationError as exc:
             hidden = HIDDEN if key in cls.SECRET else value
             raise ConfigurationError(f"{cls.NAME}.{key}", hidden, _allowed(kind, exc)) from None

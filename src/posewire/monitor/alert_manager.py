@@ -10,6 +10,7 @@ import msgspec
 
 from posewire.errors import ConfigurationError, DataValidationError, PerformanceError
 from posewire.monitor.thresholds import DEFAULTS, REQUIRED, THRESHOLDS, Threshold, checked
+from posewire.values import is_number, is_whole, plain, shown
 
 HYSTERESIS: Final = 0.1
 _MOST_ALERTS: Final = 1000
@@ -67,10 +68,11 @@ class AlertManager:
     """
 
     def __init__(self, *, cooldown: float = 10.0, samples: int = 2) -> None:
-        if not cooldown >= 0:
-            raise ConfigurationError("cooldown", cooldown, "expected seconds, 0 or more")
-        if samples < 1:
-            raise ConfigurationError("samples", samples, "expected at least 1")
+        cooldown, samples = plain(cooldown), plain(samples)
+        if not is_number(cooldown) or cooldown < 0:
+            raise ConfigurationError("cooldown", shown(cooldown), "expected seconds, 0 or more")
+        if not is_whole(samples) or samples < 1:
+            raise ConfigurationError("samples", shown(samples), "expected a whole number from 1")
         self.on_alert: Callable[[Alert], None] | None = None
         self.suppressed = 0
         self._cooldown = cooldown
@@ -101,9 +103,10 @@ class AlertManager:
         Raises:
             ConfigurationError: One is missing, unknown or no number from 0; all stay as they were.
         """
-        if missing := [name for name in REQUIRED if name not in thresholds]:
+        values = checked(thresholds)
+        if missing := [name for name in REQUIRED if name not in values]:
             raise ConfigurationError(f"thresholds.{missing[0]}", None, f"missing; required: {', '.join(REQUIRED)}")
-        self._thresholds = dict(DEFAULTS) | checked(thresholds)
+        self._thresholds = dict(DEFAULTS) | values
 
     def reset_thresholds(self) -> None:
         """Go back to the defaults."""

@@ -17,7 +17,7 @@ class History:
 
     When there are too many, each two become one, with the worse of what has peaks, and lines are merged from then on
     that come in a shorter time than that. So the hour is always whole; what gets coarser is the time between lines:
-    sampled once a second, every sample is a line for half an hour; then they are 2 to 7 s apart.
+    sampled once a second, every sample is a line for half an hour; then those become 2 s apart, and what comes 4 s.
 
     Args:
         seconds: How far back it goes.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -15,6 +16,8 @@ RELATIVE_ACCURACY: Final = 0.01
 """A quantile is within this share of the true one."""
 _MOST_BINS: Final = 2048
 """Room for values a factor of 10**17 apart; beyond it the least lose their accuracy."""
+_LONGEST: Final = 1e15
+"""Seconds."""
 _LEAST: Final = 1e-9
 """Seconds; a bin for zero there is not."""
 _LEAST_RATIO: Final = 1.0 + 2 * RELATIVE_ACCURACY
@@ -26,6 +29,18 @@ class Bars(msgspec.Struct, frozen=True, kw_only=True):
 
     edges: list[float] = []
     counts: list[int] = []
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be drawn on a logarithmic axis.
+
+        Raises:
+            ValueError: The edges are not over 0 and ascending, or not one more than the counts.
+        """
+        if len(self.edges) != len(self.counts) + bool(self.counts):
+            raise ValueError(f"{len(self.edges)} edges of {len(self.counts)} bars: expected one more edge than bars")
+        for before, edge in itertools.pairwise([0.0, *self.edges]):
+            if not before <= edge < _LONGEST or edge <= 0:
+                raise ValueError(f"edge {edge:g} after {before:g}: expected seconds over 0, ascending")
 
 
 class LatencyHistogram:

@@ -10,6 +10,7 @@ import msgspec
 
 from posewire.errors import MonitoringError
 from posewire.monitor.performance_report import FORMAT, PerformanceReport
+from posewire.values import path_of, shown
 
 _COMPONENT: Final = "performance data"
 _MOST_BYTES: Final = 64 << 20
@@ -24,7 +25,7 @@ def save_performance_data(report: PerformanceReport, path: str | os.PathLike[str
     Raises:
         MonitoringError: The file cannot be written.
     """
-    file = Path(path)
+    file = _path(path)
     beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         beside.write_bytes(report.to_json())
@@ -40,7 +41,7 @@ def load_performance_data(path: str | os.PathLike[str]) -> PerformanceReport:
     Raises:
         MonitoringError: The file cannot be read, is no report, is damaged, or of a newer format.
     """
-    file = Path(path)
+    file = _path(path)
     try:
         with file.open("rb") as opened:
             data = opened.read(_MOST_BYTES + 1)
@@ -53,6 +54,12 @@ def load_performance_data(path: str | os.PathLike[str]) -> PerformanceReport:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise MonitoringError(_COMPONENT, f"{file} is damaged, or no JSON: {exc}") from exc
     return _report(file, plain)
+
+
+def _path(path: Any) -> Path:
+    if (file := path_of(path)) is None:
+        raise MonitoringError(_COMPONENT, f"{shown(path)}: expected the name of a file")
+    return file
 
 
 def _report(file: Path, plain: Any) -> PerformanceReport:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
 from typing import Final
@@ -14,7 +13,10 @@ from posewire.monitor.history import History
 from posewire.monitor.latency_histogram import LatencyHistogram
 from posewire.monitor.percentiles import jitter_of, percentiles
 from posewire.monitor.performance_metrics import PerformanceMetrics, Readings
+from posewire.values import is_number, is_whole, plain, shown
 
+_MOST_SENDS: Final = 100_000
+"""Of a window, as in the settings."""
 _FOLD: Final = 512
 """Latencies that wait for the sampler at most, to be counted in the histogram."""
 _LONGEST: Final = 86_400.0
@@ -36,6 +38,9 @@ class PerformanceMonitor:
         clock: Monotonic seconds; an argument so that tests can turn it.
         alerts: Compares the figures with thresholds; by default with those it begins with.
 
+    Raises:
+        ValueError: ``window_size`` is no whole number from 2.
+
     Attributes:
         alerts: The same.
         active: False while monitoring is stopped; then nothing is counted.
@@ -53,8 +58,9 @@ class PerformanceMonitor:
         clock: Callable[[], float] = clock.monotonic,
         alerts: AlertManager | None = None,
     ) -> None:
-        if window_size < 2:
-            raise ValueError(f"window_size is {window_size}: expected at least 2")
+        window_size = plain(window_size)
+        if not is_whole(window_size) or not 2 <= window_size <= _MOST_SENDS:
+            raise ValueError(f"window_size {shown(window_size)}: expected a whole number from 2 to {_MOST_SENDS}")
         self._clock = clock
         self._sends: deque[tuple[float, bool, float]] = deque(maxlen=window_size)
         self._aside: list[float] = []
@@ -86,8 +92,12 @@ class PerformanceMonitor:
         Raises:
             InvalidDataError: ``latency`` is negative, a day or more, or no number; nothing is counted.
         """
+        if type(latency) is not float:  # asked first: this is on every frame's way
+            latency = plain(latency)
+            if not is_number(latency):
+                raise InvalidDataError(f"latency {shown(latency)}: expected seconds, 0 or more")
         if not 0.0 <= latency < _LONGEST:
-            raise InvalidDataError(f"latency {latency!r}: expected seconds, 0 or more")
+            raise InvalidDataError(f"latency {shown(latency)}: expected seconds, 0 or more")
         if not self.active:
             return
         self.total += 1
@@ -146,8 +156,9 @@ class PerformanceMonitor:
         Raises:
             InvalidDataError: Not a number over 0; the old one stays.
         """
-        if fps is not None and (isinstance(fps, bool) or not isinstance(fps, int | float) or not 0 < fps < math.inf):
-            raise InvalidDataError(f"target fps {fps!r}: expected frames a second, more than 0")
+        fps = plain(fps)
+        if fps is not None and not (is_number(fps) and fps > 0):
+            raise InvalidDataError(f"target fps {shown(fps)}: expected frames a second, more than 0")
         self._target_fps = fps
 
     def check_performance(self, figures: PerformanceMetrics | None = None) -> list[Alert]:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import difflib
-import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
 from posewire.errors import ConfigurationError
+from posewire.values import is_number, plain, shown
 
 
 class Threshold(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,14 +53,16 @@ def checked(thresholds: Mapping[str, Any]) -> dict[str, float | None]:
     Raises:
         ConfigurationError: There is none of that name, or the value is no number from 0.
     """
+    if not isinstance(thresholds, Mapping):
+        raise ConfigurationError("thresholds", shown(thresholds), "expected a mapping of names to numbers")
     values: dict[str, float | None] = {}
-    for name, value in thresholds.items():
+    for name, given in thresholds.items():
+        value = plain(given)
         if name not in THRESHOLDS:
             close = difflib.get_close_matches(str(name), THRESHOLDS, n=1)
             hint = f"did you mean '{close[0]}'?" if close else f"allowed: {', '.join(THRESHOLDS)}"
             raise ConfigurationError(f"thresholds.{name}", value, f"unknown threshold; {hint}")
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if value is not None and not (number and 0 <= value < math.inf):
+        if value is not None and not (is_number(value) and value >= 0):
             expected = f"expected a number from 0 ({THRESHOLDS[name].unit}), or None for off"
             raise ConfigurationError(f"thresholds.{name}", value, expected)
         values[name] = None if value is None else float(value)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 from posewire.errors import DataValidationError
 from posewire.limits import MAX_AUDIO_SAMPLES
 from posewire.protocol.audio_level import AudioLevel, level_of
-from posewire.protocol.pose_data import check_timestamp
+from posewire.protocol.pose_data import checked_timestamp
+from posewire.values import is_whole, plain, shown
 
 Samples: TypeAlias = npt.NDArray[np.int16] | npt.NDArray[np.float32]
 
@@ -36,9 +37,11 @@ class AudioChunk:
     concealed: bool = False
 
     def __post_init__(self) -> None:
-        if not isinstance(self.sample_rate, int) or not 4000 <= self.sample_rate <= 384_000:
-            raise DataValidationError("sample_rate", repr(self.sample_rate), "expected 4000 to 384000 a second")
-        check_timestamp(self.timestamp)
+        rate = plain(self.sample_rate)
+        if not is_whole(rate) or not 4000 <= rate <= 384_000:
+            raise DataValidationError("sample_rate", shown(rate), "expected a whole number, 4000 to 384000 a second")
+        object.__setattr__(self, "sample_rate", rate)
+        object.__setattr__(self, "timestamp", checked_timestamp(self.timestamp))
         array = np.asarray(self.samples)
         if array.dtype not in (np.int16, np.float32):
             raise DataValidationError("samples", f"dtype {array.dtype}", "expected int16 or float32")

@@ -10,7 +10,7 @@ from posewire.errors import DataValidationError
 from posewire.protocol import body_v2
 from posewire.protocol.audio_chunk import AudioChunk, to_audio_chunk
 from posewire.protocol.landmarks import to_pose_data
-from posewire.protocol.pose_data import PoseData, check_timestamp
+from posewire.protocol.pose_data import PoseData, checked_timestamp
 
 DataType = Literal["pose", "audio"]
 _TYPES: Final = ("pose", "audio")
@@ -61,7 +61,7 @@ class MediaProtocol:
         if not isinstance(media, MediaData) or media.data_type not in _TYPES:
             found = getattr(media, "data_type", type(media).__name__)
             raise DataValidationError("data_type", repr(found)[:60], "expected 'pose' or 'audio'")
-        check_timestamp(media.timestamp)
+        checked_timestamp(media.timestamp)
         if media.data_type == "pose":
             return to_pose_data(media.data)
         return to_audio_chunk(media.data, sample_rate=self._sample_rate, channels=self._channels)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from posewire.errors import DataValidationError
 from posewire.limits import MAX_LANDMARKS, MAX_NAME_CHARS
+from posewire.values import is_number, plain, shown
 
 Landmarks: TypeAlias = npt.NDArray[np.float32]
 
@@ -59,7 +60,7 @@ class PoseData:
             raise DataValidationError("skeleton", repr(self.skeleton), f"expected 1 to {MAX_NAME_CHARS} characters")
         if not self.skeleton.isascii() and any("\ud800" <= char <= "\udfff" for char in self.skeleton):
             raise DataValidationError("skeleton", repr(self.skeleton), "expected text without lone surrogates")
-        check_timestamp(self.timestamp)
+        object.__setattr__(self, "timestamp", checked_timestamp(self.timestamp))
         if self.pose_landmarks is None and self.face_landmarks is None and self.hand_landmarks is None:
             raise DataValidationError("pose", None, f"expected at least one of {', '.join(PARTS)}")
         for name in PARTS:
@@ -113,7 +114,7 @@ class PoseData:
                     array = np.array(value, dtype=np.float32, order="C")
                     total = float(array.sum())
         except (TypeError, ValueError, OverflowError) as exc:
-            raise DataValidationError(name, _short(value), f"expected numbers: {exc}") from None
+            raise DataValidationError(name, shown(value), f"expected numbers: {exc}") from None
         expected = self._shape_problem(name, array)
         if expected:
             raise DataValidationError(name, f"shape {list(array.shape)}", f"expected {expected}")
@@ -138,14 +139,16 @@ class PoseData:
         return None
 
 
-def check_timestamp(timestamp: object) -> None:
-    """Accept seconds since 1970, or 0.
+def checked_timestamp(timestamp: object) -> float:
+    """Return seconds since 1970, or 0, as a plain number.
 
     Raises:
         DataValidationError: It is no number, negative, or thousands of years away.
     """
-    if isinstance(timestamp, bool) or not isinstance(timestamp, float | int) or not 0 <= timestamp < _LATEST:
-        raise DataValidationError("timestamp", _short(timestamp), "expected seconds, 0 or more")
+    number = plain(timestamp)
+    if not is_number(number) or not 0 <= number < _LATEST:
+        raise DataValidationError("timestamp", shown(timestamp), "expected seconds, 0 or more")
+    return number  # type: ignore[no-any-return]  # an int stays one, so that what was given is what is there
 
 
 def _refuse_odd_values(name: str, array: Landmarks) -> None:
@@ -164,11 +167,3 @@ def _same(one: Landmarks | None, other: Landmarks | None) -> bool:
     if one is None or other is None:
         return one is other
     return np.array_equal(one, other, equal_nan=True)
-
-
-def _short(value: object) -> str:
-    try:
-        text = repr(value)
-    except ValueError:  # an int of more digits than Python writes out
-        text = f"a {type(value).__name__} too long to show"
-    return text if len(text) <= 60 else f"{text[:57]}..."

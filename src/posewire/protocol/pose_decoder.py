@@ -11,7 +11,7 @@ from posewire.errors import DataValidationError, ProtocolError
 from posewire.protocol import pose_codec
 from posewire.protocol.header import MAX_SEQ, FrameType
 from posewire.protocol.pose_codec import Chain
-from posewire.protocol.pose_data import PoseData, check_timestamp
+from posewire.protocol.pose_data import PoseData, checked_timestamp
 from posewire.protocol.pose_shape import PoseShape, unpack_shape
 
 _KEPT: Final = 4
@@ -88,7 +88,7 @@ class PoseDecoder:
 
 def _check_timestamp(timestamp: float) -> None:
     try:
-        check_timestamp(timestamp)
+        checked_timestamp(timestamp)
     except DataValidationError as exc:
         raise ProtocolError("3", f"undecodable pose: {exc}") from exc
 

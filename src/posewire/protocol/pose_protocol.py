@@ -19,6 +19,7 @@ from posewire.protocol.pose_decoder import PoseDecoder
 from posewire.protocol.pose_encoder import ANCHOR_INTERVAL, KEYFRAME_INTERVAL, CodedPose, PoseEncoder
 from posewire.protocol.pose_shape import DEFAULT_PRECISION
 from posewire.protocol.precision import COARSEST, Precision
+from posewire.values import shown
 
 VERSIONS: Final = {"v1": 1, "v2": 2, "v3": 3}
 _KEYFRAME_GAP: Final = 0.2
@@ -267,7 +268,10 @@ class PoseProtocol:
 
         Raises:
             ProtocolError: It is not that; the specification returns None, which hides the damage.
+            DataValidationError: They are no bytes.
         """
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise DataValidationError("data", shown(data), "expected bytes")
         return body_v1.pose_from_json(inflate(data, version=body_v1.VERSION))
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from posewire.errors import DataValidationError
 from posewire.protocol.pose_data import Landmarks
+from posewire.values import is_number, plain
 
 _GAP: Final = 0.5
 """Seconds without a value after which the filter begins anew."""
@@ -35,9 +36,9 @@ class OneEuro(msgspec.Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         for name, least in (("min_cutoff", "more than 0"), ("beta", "0 or more"), ("derivative_cutoff", "more than 0")):
-            value = getattr(self, name)
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            if not number or value < 0 or (value == 0 and name != "beta"):
+            value = plain(getattr(self, name))
+            msgspec.structs.force_setattr(self, name, value)
+            if not is_number(value) or value < 0 or (value == 0 and name != "beta"):
                 raise DataValidationError(f"smoothing.{name}", repr(value), f"expected a finite number, {least}")
 
 

@@ -21,6 +21,7 @@ from posewire.receiver.pose_resampler import PoseResampler
 from posewire.receiver.pose_smoother import PoseSmoother
 from posewire.receiver.received import Received
 from posewire.receiver.subscription import Subscription
+from posewire.values import is_number, plain, shown
 
 MAX_DELAY: Final = 10.0
 """Seconds."""
@@ -51,17 +52,17 @@ class Playout(msgspec.Struct, frozen=True, kw_only=True):
         Raises:
             InvalidDataError: A value that cannot be, or that the mode has no use for.
         """
-        mode = config.playout if mode is None else mode
-        if mode not in ("latest", "smooth", "timecode"):
-            raise InvalidDataError(f"playout {mode!r}: expected 'latest', 'smooth' or 'timecode'")
+        mode, delay, fps = config.playout if mode is None else mode, plain(delay), plain(fps)
+        if not isinstance(mode, str) or mode not in ("latest", "smooth", "timecode"):
+            raise InvalidDataError(f"playout {shown(mode)}: expected 'latest', 'smooth' or 'timecode'")
         if fps is not None and (kind != "pose" or mode != "smooth"):
-            raise InvalidDataError(f"fps {fps!r}: expected None unless poses are released by playout 'smooth'")
-        if fps is not None and not (_is_number(fps) and 1 <= fps <= 1000):
-            raise InvalidDataError(f"fps {fps!r}: expected 1 to 1000 releases a second")
+            raise InvalidDataError(f"fps {shown(fps)}: expected None unless poses are released by playout 'smooth'")
+        if fps is not None and not (is_number(fps) and 1 <= fps <= 1000):
+            raise InvalidDataError(f"fps {shown(fps)}: expected 1 to 1000 releases a second")
         if delay is not None and mode == "latest":
-            raise InvalidDataError(f"delay {delay!r}: expected None with playout 'latest', which has none")
-        if delay is not None and not (_is_number(delay) and 0 < delay <= MAX_DELAY):
-            raise InvalidDataError(f"delay {delay!r}: expected seconds, more than 0 and at most {MAX_DELAY:g}")
+            raise InvalidDataError(f"delay {shown(delay)}: expected None with playout 'latest', which has none")
+        if delay is not None and not (is_number(delay) and 0 < delay <= MAX_DELAY):
+            raise InvalidDataError(f"delay {shown(delay)}: expected seconds, more than 0 and at most {MAX_DELAY:g}")
         if mode == "latest":
             return None
         return cls(
@@ -217,10 +218,6 @@ class PlayoutSubscription(Subscription):
 def _ring(reader: asyncio.Future[None]) -> None:
     if not reader.done():
         reader.set_result(None)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def new_timeline(playout: Playout) -> Timeline:

@@ -25,6 +25,7 @@ from posewire.receiver.reporter import Reporter
 from posewire.receiver.subscription import Subscription
 from posewire.rooms import Opened, RoomManager
 from posewire.sockets import Event, SocketManager
+from posewire.values import shown
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +91,9 @@ class Receiver:
         """
         if kind not in ("pose", "audio"):
             raise InvalidDataError(f"kind {kind!r}: expected 'pose' or 'audio'")
+        for name, value in (("user_id", user_id), ("stream", stream)):
+            if value is not None and not isinstance(value, str):
+                raise InvalidDataError(f"{name} {shown(value)}: expected a name, or None for all")
         chosen = Playout.chosen(self._config, kind, playout, delay, fps)
         if smoothing is not None and (kind != "pose" or not isinstance(smoothing, OneEuro)):
             raise InvalidDataError(f"smoothing {smoothing!r}: expected None, or with poses a OneEuro")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import zipfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -14,6 +13,7 @@ import numpy.typing as npt
 from posewire.errors import DataValidationError
 from posewire.protocol import PoseData
 from posewire.protocol.pose_data import DEFAULT_SKELETON, MEDIAPIPE_POSE, Landmarks
+from posewire.values import path_of, shown
 
 _PARTS: Final = ("pose", "face", "left_hand", "right_hand")
 
@@ -90,7 +90,9 @@ def load_recording(path: str | os.PathLike[str]) -> Recording:
         DataValidationError: No such file, not an ``.npz``, or not that in it; it names field, value and what was
             expected.
     """
-    file = Path(path)
+    file = path_of(path)
+    if file is None:
+        raise DataValidationError("recording", shown(path), "expected the name of a file")
     try:
         data = np.load(file, allow_pickle=False)
         if not isinstance(data, np.lib.npyio.NpzFile):
@@ -122,11 +124,14 @@ def _times(found: dict[str, Any], count: int) -> npt.NDArray[np.float64]:
     try:
         if "timestamps" in found:
             return np.asarray(found["timestamps"], dtype=np.float64)
-        fps = float(found["fps"])
-    except KeyError:
-        raise DataValidationError("timestamps", None, "expected timestamps [T], or fps") from None
     except (TypeError, ValueError):
         raise DataValidationError("timestamps", "not numbers", "expected timestamps [T], or fps") from None
+    if "fps" not in found:
+        raise DataValidationError("timestamps", None, "expected timestamps [T], or fps")
+    try:
+        fps = float(found["fps"])
+    except (TypeError, ValueError):
+        raise DataValidationError("fps", shown(found["fps"].tolist()), "expected one number") from None
     if not 0 < fps <= 1000:
         raise DataValidationError("fps", fps, "expected more than 0, at most 1000")
     return np.arange(count) / fps

@@ -11,6 +11,7 @@ from posewire.flow import AudioRate, SendOutcome
 from posewire.limits import MAX_STREAMS
 from posewire.protocol import AudioChunk, Kind, LevelMeter
 from posewire.sender.audio_encoder import AudioEncoder
+from posewire.sender.intake import checked_time
 from posewire.sender.unified_sender import UnifiedSender
 
 _TICK: Final = 0.2
@@ -57,9 +58,7 @@ class AudioStreams:
             return await self._sender.send("audio", chunk, priority, stream=name, timestamp=timestamp)
         if not isinstance(name, str):
             raise InvalidDataError(f"stream {name!r:.60}: expected a name")
-        captured = chunk.timestamp if timestamp is None else timestamp
-        if isinstance(captured, bool) or not isinstance(captured, int | float) or not 0 <= captured < 1e12:
-            raise InvalidDataError(f"timestamp {captured!r}: expected seconds since 1970")
+        captured = chunk.timestamp if timestamp is None else checked_time(timestamp)
         stream = self._stream(name)
         self._look(stream, name, now)
         outcome = SendOutcome.ACCEPTED

@@ -13,9 +13,12 @@ from posewire.protocol import AudioChunk, Delivery, Kind, OpusPacket, PoseData, 
 from posewire.rooms import RoomManager
 from posewire.sender.capture_delays import CaptureDelays
 from posewire.sender.capture_times import CaptureTimes
+from posewire.sender.send_settings import checked_settings
 from posewire.sockets import SocketManager
+from posewire.values import is_number, is_whole, plain, shown
 
-_MOST_OFFSET_MS: Final = 3_600_000.0
+_LATEST: Final = 1e12
+"""Seconds since 1970; what is later is of a wrong unit."""
 
 
 class Intake:
@@ -51,8 +54,7 @@ class Intake:
         max_age: float | None = None,
     ) -> QueueItem:
         """Return a frame, checked; see `UnifiedSender.send` for what it may be and what is raised."""
-        if isinstance(priority, bool) or not isinstance(priority, int):
-            raise InvalidDataError(f"priority {priority!r}: expected a whole number")
+        priority = checked_priority(priority)
         if not isinstance(stream, str) or not 0 < len(stream) <= MAX_NAME_CHARS or not stream.isprintable():
             raise InvalidDataError(f"stream {stream!r:.60}: expected a name of 1 to {MAX_NAME_CHARS} characters")
         now = clock.monotonic()
@@ -65,9 +67,7 @@ class Intake:
             pose = data if coded else to_audio_chunk(data, sample_rate=rate, channels=channels)
             kind, delivery = Kind.AUDIO, delivery or Delivery.ORDERED
             expires = now + self._config.audio_max_age / 1000
-        captured = pose.timestamp if timestamp is None else timestamp
-        if not isinstance(captured, int | float) or not 0 <= captured < 1e12:
-            raise InvalidDataError(f"timestamp {captured!r}: expected seconds since 1970")
+        captured = pose.timestamp if timestamp is None else checked_time(timestamp)
         wall = clock.now()
         captured = self.times.repair((kind, stream), captured or wall, wall, self._offsets.get(kind, 0.0))
         self._check_freshness(kind, captured, wall)
@@ -96,9 +96,7 @@ class Intake:
         Raises:
             InvalidDataError: Not such a number; the old offset stays.
         """
-        if isinstance(ms, bool) or not isinstance(ms, int | float) or not -_MOST_OFFSET_MS <= ms <= _MOST_OFFSET_MS:
-            raise InvalidDataError(f"time offset {ms!r:.40}: expected milliseconds, an hour at most")
-        self._offsets[kind] = ms / 1000
+        self._offsets[kind] = checked_settings({"time_offset": ms})["time_offset"] / 1000
 
     def check_grant(self) -> None:
         """See whether we may publish at all.
@@ -119,3 +117,27 @@ class Intake:
         old = kind is Kind.POSE and abs(captured - now) > limit
         if old and self._socket.protocol.body_version == 1:
             raise InvalidDataError(f"timestamp {captured}: a body of version 1 is signed within {limit:g} s of capture")
+
+
+def checked_priority(priority: Any) -> int:
+    """Return a priority as a plain whole number.
+
+    Raises:
+        InvalidDataError: It is none.
+    """
+    number = plain(priority)
+    if not is_whole(number):
+        raise InvalidDataError(f"priority {shown(priority)}: expected a whole number")
+    return int(number)
+
+
+def checked_time(timestamp: Any) -> float:
+    """Return a capture time as a plain number.
+
+    Raises:
+        InvalidDataError: It is no number of seconds since 1970.
+    """
+    number = plain(timestamp)
+    if not is_number(number) or not 0 <= number < _LATEST:
+        raise InvalidDataError(f"timestamp {shown(timestamp)}: expected seconds since 1970")
+    return float(number)

@@ -14,13 +14,14 @@ from posewire.protocol import AudioChunk, AudioLevel, Kind, MediaData, MediaProt
 from posewire.protocol.landmarks import is_tracker_result
 from posewire.protocol.pose_data import PARTS
 from posewire.sender.audio_streams import AudioStreams
-from posewire.sender.send_settings import check_settings, is_number
+from posewire.sender.intake import checked_time
+from posewire.sender.send_settings import checked_settings
 from posewire.sender.thinning import Thinning
 from posewire.sender.unified_sender import UnifiedSender
+from posewire.values import is_number, plain, shown
 
 _WINDOW: Final = 100
 _POSE_PRIORITY: Final = 5
-_LATEST: Final = 1e12
 State = Literal["started", "paused", "stopped"]
 
 
@@ -96,7 +97,7 @@ class MediaSender:
         """
         data = self._protocol.checked(media)
         stream = media.data_type if stream is None else stream
-        captured = media.timestamp or data.timestamp or clock.now()
+        captured = checked_time(media.timestamp) or data.timestamp or clock.now()
         if reason := self._kept_back(data, stream, captured):
             self._sender.drops[reason] += 1
             await asyncio.sleep(0)
@@ -119,7 +120,11 @@ class MediaSender:
         self._state = "started"
 
     def pause(self) -> None:
-        """Take no frames until `start`: mute. What waits still leaves. Idempotent."""
+        """Take no frames until `start`: mute. What waits still leaves. Idempotent.
+
+        That is what is handed in here, and by `Session.send_audio`, which goes through here. Poses of
+        `Session.send_pose` and of `PoseSender` do not; `UnifiedSender.pause` holds everything back.
+        """
         self._state = "paused"
 
     def stop(self) -> None:
@@ -136,8 +141,7 @@ class MediaSender:
         Raises:
             InvalidDataError: Not a number over 0; the old rate stays.
         """
-        check_settings({"target_fps": fps})
-        self._thinning.set_fps(fps)
+        self._thinning.set_fps(checked_settings({"target_fps": fps})["target_fps"])
 
     def set_bandwidth_limit(self, limit: float | None) -> None:
         """Limit bytes a second of all that is sent; see `UnifiedSender.set_bandwidth_limit`.
@@ -155,8 +159,9 @@ class MediaSender:
         Raises:
             InvalidDataError: No number from 0 to 10,000; the old delay stays.
         """
+        milliseconds = plain(milliseconds)
         if not is_number(milliseconds) or not 0 <= milliseconds <= 10_000:
-            raise InvalidDataError(f"audio delay {milliseconds!r}: expected 0 to 10000 milliseconds")
+            raise InvalidDataError(f"audio delay {shown(milliseconds)}: expected 0 to 10000 milliseconds")
         self._audio_delay = milliseconds / 1000
 
     # Figures ---------------------------------------------------------------------------------------------------------
@@ -215,8 +220,8 @@ class MediaSender:
     # Inside ----------------------------------------------------------------------------------------------------------
 
     def _media(self, data_type: str, data: Any, timestamp: float | None) -> MediaData:
-        if timestamp is not None and not (is_number(timestamp) and 0 <= timestamp < _LATEST):
-            raise InvalidDataError(f"timestamp {timestamp!r:.40}: expected seconds since 1970")
+        if timestamp is not None:
+            timestamp = checked_time(timestamp)
         self._ids[data_type] += 1
         return MediaData(data=data, timestamp=timestamp or 0.0, frame_id=self._ids[data_type], data_type=data_type)
 

@@ -10,18 +10,20 @@ from typing import Any, Final
 import msgspec
 
 from posewire import clock
+from posewire.errors import InvalidDataError
 from posewire.sender.adaptation import Adaptation
 from posewire.sender.send_settings import (
     QOS_LEVELS,
     QUEUE_KEYS,
     SendSettings,
-    check_settings,
+    checked_settings,
     read_json,
     write_json,
 )
 from posewire.sender.thinning import Thinning
 from posewire.sender.unified_sender import MAX_QUALITY_LEVEL, UnifiedSender
 from posewire.sockets import SocketManager
+from posewire.values import is_whole, plain, shown
 
 _COARSER: Final = 2
 """Bits that optimization level ``high`` takes from z and the face."""
@@ -154,17 +156,23 @@ class PoseControls:
         Raises:
             ConfigurationError: An unknown name, or a value out of range.
         """
-        check_settings(config, QUEUE_KEYS)
-        self.set_send_config(**config)
+        self.set_send_config(**checked_settings(config, QUEUE_KEYS))
 
     def clean_queue(self, keep: int | None = None) -> int:
         """Drop the frames of the lowest priority until ``keep`` wait, by default the share ``cleanup_keep``.
 
         Returns:
             How many went; they are counted as ``queue_full``.
+
+        Raises:
+            InvalidDataError: No whole number from 0; nothing goes.
         """
-        queue = self._sender.queue
-        return queue.keep_best(int(queue.clean_up_shares[1] * queue.capacity) if keep is None else keep)
+        queue, keep = self._sender.queue, plain(keep)
+        if keep is None:
+            return queue.keep_best(int(queue.clean_up_shares[1] * queue.capacity))
+        if not is_whole(keep) or keep < 0:
+            raise InvalidDataError(f"keep {shown(keep)}: expected a whole number of frames from 0")
+        return queue.keep_best(keep)
 
     def get_queue_size(self) -> int:
         """Return how many frames wait."""
@@ -239,7 +247,7 @@ class PoseControls:
             ValueError: QoS level, optimization level or protocol version.
             ConfigurationError: Another value, or an unknown name.
         """
-        check_settings(config)
+        config = checked_settings(config)
         before = self._settings()
         self._kept = msgspec.structs.replace(before, **config)
         for name, value in config.items():

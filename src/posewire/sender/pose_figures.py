@@ -19,9 +19,9 @@ from posewire.monitor import (
 )
 from posewire.sender.adaptation import Look
 from posewire.sender.pose_controls import PoseControls
-from posewire.sender.send_settings import is_number
 from posewire.sender.unified_sender import UnifiedSender
 from posewire.sockets import Event, SocketManager
+from posewire.values import is_number, plain
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class PoseFigures(PoseControls):
         Raises:
             ConfigurationError: No number of seconds from 0.001 to 60; nothing changes.
         """
+        interval = plain(interval)
         if not is_number(interval) or not 0.001 <= interval <= 60:
             raise ConfigurationError("interval", interval, "expected 0.001 to 60 seconds")
         self._interval = interval

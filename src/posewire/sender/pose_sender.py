@@ -12,6 +12,7 @@ from posewire.flow import SendOutcome
 from posewire.monitor import PerformanceMonitor
 from posewire.protocol import Kind, to_pose_data
 from posewire.rooms import RoomManager
+from posewire.sender.intake import checked_priority, checked_time
 from posewire.sender.pose_figures import PoseFigures
 from posewire.sender.retries import Retries
 from posewire.sender.unified_sender import UnifiedSender
@@ -46,10 +47,13 @@ class PoseSender(PoseFigures):
 
         Raises:
             ConnectionError: It was closed.
+            InvalidDataError: The priority is no whole number, or the timestamp no number of seconds.
         """
         if self._closed:
             raise ConnectionError("the pose sender is closed")
-        kept, qos = self._kept, self._qos
+        kept, qos, priority = self._kept, self._qos, checked_priority(priority)
+        if timestamp is not None:
+            timestamp = checked_time(timestamp)
         if kept.target_fps is not None or self._thinning.rate < 1.0:
             pose = to_pose_data(pose)
             if not self._thinning.admits(stream, pose.timestamp or clock.now() if timestamp is None else timestamp):

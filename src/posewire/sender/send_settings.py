@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import msgspec
 from posewire.errors import ConfigurationError, InvalidDataError
 from posewire.protocol import VERSIONS, Delivery
 from posewire.sender.adaptation import RecoveryStrategy
+from posewire.values import is_number, is_whole, path_of, plain, shown
 
 MOST_BYTES: Final = 1e15
 MOST_OFFSET_MS: Final = 3_600_000.0
@@ -75,54 +75,43 @@ class SendSettings(msgspec.Struct, frozen=True, kw_only=True):
 QUEUE_KEYS: Final = ("max_size", "cleanup_threshold", "cleanup_keep")
 
 
-def is_number(value: Any) -> bool:
-    """Whether ``value`` is a number that fits a float, and no bool."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and -math.inf < value < math.inf
-
-
-def check_bandwidth(limit: Any) -> None:
-    """Refuse what is no limit.
-
-    Raises:
-        InvalidDataError: Not a number over 0, nor None.
-    """
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int | float)):
-        raise InvalidDataError(f"bandwidth limit {limit!r}: expected bytes a second")
-    if limit is not None and not 0 < limit <= MOST_BYTES:
-        raise InvalidDataError(f"bandwidth limit {str(limit)[:40]}: expected 0 to {MOST_BYTES:g} bytes a second")
+def _check_bandwidth(limit: Any) -> None:
+    if limit is not None and (not is_number(limit) or not 0 < limit <= MOST_BYTES):
+        problem = f"expected more than 0, at most {MOST_BYTES:g} bytes a second"
+        raise InvalidDataError(f"bandwidth limit {shown(limit)}: {problem}")
 
 
 def _check_rate(rate: Any) -> None:
     if not is_number(rate) or not 0 <= rate <= 1:
-        raise InvalidDataError(f"sampling rate {rate!r}: expected 0 to 1")
+        raise InvalidDataError(f"sampling rate {shown(rate)}: expected 0 to 1")
 
 
 def _check_fps(fps: Any) -> None:
     if fps is not None and (not is_number(fps) or not 0 < fps <= 1000):
-        raise InvalidDataError(f"target fps {fps!r}: expected more than 0, at most 1000")
+        raise InvalidDataError(f"target fps {shown(fps)}: expected more than 0, at most 1000")
 
 
 def _check_recovery(strategy: Any) -> None:
-    if strategy not in RECOVERY_STRATEGIES:
-        raise InvalidDataError(f"recovery strategy {strategy!r}: expected one of {', '.join(RECOVERY_STRATEGIES)}")
+    if not isinstance(strategy, str) or strategy not in RECOVERY_STRATEGIES:
+        raise InvalidDataError(f"recovery strategy {shown(strategy)}: expected one of {', '.join(RECOVERY_STRATEGIES)}")
 
 
 def _check_offset(milliseconds: Any) -> None:
     if not is_number(milliseconds) or abs(milliseconds) > MOST_OFFSET_MS:
-        raise InvalidDataError(f"time offset {milliseconds!r:.40}: expected milliseconds, an hour at most")
+        raise InvalidDataError(f"time offset {shown(milliseconds)}: expected milliseconds, an hour at most")
 
 
 def _one_of(words: str, allowed: Mapping[str, Any] | tuple[str, ...]) -> Callable[[Any], None]:
     def check(value: Any) -> None:
         if not isinstance(value, str) or value not in allowed:
-            raise ValueError(f"{words} {value!r}: expected one of {', '.join(allowed)}")
+            raise ValueError(f"{words} {shown(value)}: expected one of {', '.join(allowed)}")
 
     return check
 
 
 def _number(name: str, least: float, most: float, *, whole: bool = False) -> Callable[[Any], None]:
     def check(value: Any) -> None:
-        if not is_number(value) or not least <= value <= most or (whole and not isinstance(value, int)):
+        if not is_number(value) or not least <= value <= most or (whole and not is_whole(value)):
             kind = "a whole number from " if whole else ""
             raise ConfigurationError(f"send.{name}", value, f"expected {kind}{least:g} to {most:g}")
 
@@ -138,7 +127,7 @@ _CHECKS: Final[dict[str, Callable[[Any], None]]] = {
     "sampling_rate": _check_rate,
     "target_fps": _check_fps,
     "compression_enabled": _check_flag,
-    "bandwidth_limit": check_bandwidth,
+    "bandwidth_limit": _check_bandwidth,
     "qos_level": _one_of("qos level", QOS_LEVELS),
     "optimization_level": _one_of("optimization level", OPTIMIZATION_LEVELS),
     "recovery_strategy": _check_recovery,
@@ -154,8 +143,8 @@ _CHECKS: Final[dict[str, Callable[[Any], None]]] = {
 }
 
 
-def check_settings(values: Mapping[str, Any], allowed: tuple[str, ...] = tuple(_CHECKS)) -> None:
-    """Refuse settings of which one is wrong, so that all or none can be made.
+def checked_settings(values: Mapping[str, Any], allowed: tuple[str, ...] = tuple(_CHECKS)) -> dict[str, Any]:
+    """Return settings with plain numbers; when one of them is wrong, none, so that all or none can be made.
 
     Raises:
         InvalidDataError: Sampling rate, target fps, bandwidth limit, recovery strategy or time offset.
@@ -165,7 +154,8 @@ def check_settings(values: Mapping[str, Any], allowed: tuple[str, ...] = tuple(_
     for name, value in values.items():
         if name not in allowed:
             raise ConfigurationError(f"send.{name}", value, f"unknown; allowed: {', '.join(allowed)}")
-        _CHECKS[name](value)
+        _CHECKS[name](plain(value))
+    return {name: plain(value) for name, value in values.items()}
 
 
 def write_json(file: str | os.PathLike[str], data: Any, *, what: str) -> None:
@@ -174,7 +164,7 @@ def write_json(file: str | os.PathLike[str], data: Any, *, what: str) -> None:
     Raises:
         ConfigurationError: The file cannot be written.
     """
-    path = Path(file)
+    path = _path(file, what)
     part = path.with_name(path.name + ".part")
     try:
         part.write_bytes(msgspec.json.format(msgspec.json.encode(data)) + b"\n")
@@ -189,8 +179,9 @@ def read_json(file: str | os.PathLike[str], *, what: str) -> dict[str, Any]:
     Raises:
         ConfigurationError: It cannot be read, or holds something else.
     """
+    path = _path(file, what)
     try:
-        data = msgspec.json.decode(Path(file).read_bytes())
+        data = msgspec.json.decode(path.read_bytes())
     except OSError as exc:
         raise ConfigurationError(what, str(file), f"cannot be read: {exc.strerror}") from exc
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
@@ -198,3 +189,9 @@ def read_json(file: str | os.PathLike[str], *, what: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigurationError(what, str(file), f"expected an object, got {type(data).__name__}")
     return data
+
+
+def _path(file: Any, what: str) -> Path:
+    if (path := path_of(file)) is None:
+        raise ConfigurationError(what, shown(file), "expected the name of a file")
+    return path

@@ -21,7 +21,7 @@ from posewire.sender.intake import Intake
 from posewire.sender.lane_pump import LanePump
 from posewire.sender.quality_control import QualityControl
 from posewire.sender.reliable_event import ReliableEvent
-from posewire.sender.send_settings import check_bandwidth
+from posewire.sender.send_settings import checked_settings
 from posewire.sender.sender_status import SenderStatus, look
 from posewire.sender.thread_inbox import Offered, ThreadInbox
 from posewire.sockets import Event, Lane, SocketManager
@@ -197,8 +197,7 @@ class UnifiedSender:
         Raises:
             InvalidDataError: Not a number over 0; the old limit stays.
         """
-        check_bandwidth(bytes_per_s)
-        self._ceiling = bytes_per_s
+        self._ceiling = checked_settings({"bandwidth_limit": bytes_per_s})["bandwidth_limit"]
         self._limit(clock.monotonic())
 
     def pause(self) -> None:

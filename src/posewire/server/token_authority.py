@@ -16,6 +16,7 @@ from posewire.config import SecurityConfig
 from posewire.errors import AuthError, ConfigurationError, DataValidationError
 from posewire.protocol.room_view import Name, Role
 from posewire.server.token_keys import TokenKeys
+from posewire.values import is_number, plain, shown
 
 MAX_TOKEN_CHARS: Final = 8192
 """Longer ones are refused unread; ours have some 350 characters, or 700 with RS256."""
@@ -139,10 +140,10 @@ class TokenAuthority:
         if self._keys.signing is None:
             problem = "needed to issue tokens; this server only checks those of another issuer"
             raise ConfigurationError("security.private_key_file", None, problem)
-        ttl = self._lifetime if ttl is None else ttl
-        if isinstance(ttl, bool) or not isinstance(ttl, int | float) or not 0 < ttl <= self.max_lifetime:
+        ttl = self._lifetime if ttl is None else plain(ttl)
+        if not is_number(ttl) or not 0 < ttl <= self.max_lifetime:
             most = f"at most {self.max_lifetime:g} (security.token_max_lifetime)"
-            raise DataValidationError("ttl", repr(ttl), f"expected seconds, more than 0, {most}")
+            raise DataValidationError("ttl", shown(ttl), f"expected seconds, more than 0, {most}")
         now = self._now() if made is None else made
         claims: dict[str, Any] = {
             "sub": user_id,

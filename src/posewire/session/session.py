@@ -235,6 +235,7 @@ class Session:
         """Hand a pose in for the others in the room; the newest of a stream replaces one that still waits.
 
         Does not wait for the network; cancelling is safe. An all-NaN pose is sent: it says that nobody was found.
+        ``media.pause()`` is of whole captures and sound, and does not hold it back; ``sender.pause()`` does.
 
         Args:
             pose: A `PoseData`, an ``[N, 4]`` array of x, y, z, visibility, a list of such dicts, or a MediaPipe result.

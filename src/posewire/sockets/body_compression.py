@@ -6,6 +6,7 @@ from posewire.config import Config
 from posewire.errors import ConfigurationError
 from posewire.limits import MAX_PACKET_BYTES
 from posewire.protocol import PoseProtocol
+from posewire.values import is_whole, plain
 
 
 class BodyCompression:
@@ -34,6 +35,7 @@ class BodyCompression:
         Raises:
             ConfigurationError: Neither True nor False; nothing changes.
         """
+        enabled = plain(enabled)
         if not isinstance(enabled, bool):
             raise ConfigurationError("compression_enabled", enabled, "expected True or False")
         self.protocol.compression_threshold = self.compression_threshold if enabled else None
@@ -44,8 +46,8 @@ class BodyCompression:
         Raises:
             ConfigurationError: No whole number from 0 to the largest packet; the old one stays.
         """
-        whole = isinstance(threshold, int) and not isinstance(threshold, bool)
-        if not whole or not 0 <= threshold <= MAX_PACKET_BYTES:
+        threshold = plain(threshold)
+        if not is_whole(threshold) or not 0 <= threshold <= MAX_PACKET_BYTES:
             raise ConfigurationError(
                 "compression_threshold", threshold, f"expected a whole number of bytes from 0 to {MAX_PACKET_BYTES}"
             )

@@ -13,6 +13,7 @@ import msgspec
 
 from posewire.errors import DataValidationError
 from posewire.lifetime import cancel_and_wait, failure_of
+from posewire.values import shown
 
 logger = logging.getLogger(__name__)
 
@@ -72,6 +73,8 @@ class EventDispatcher:
     def on(self, event: str, handler: None = None) -> Callable[[_H], _H]: ...
     def on(self, event: str, handler: Handler | None = None) -> Any:
         """Call ``handler`` on every ``event``; without one, return a decorator that does."""
+        if not isinstance(event, str):
+            raise DataValidationError("event", shown(event), "expected a name")
         if handler is None:
             return lambda handler: self.on(event, handler)
         if not callable(handler):

@@ -119,15 +119,20 @@ class SocketManager(PoolAccess, BodyCompression):
     async def authenticate(self, credentials: Mapping[str, str]) -> bool:
         """Get a token for ``{"username", "password"}`` (or take ``{"token"}``) and keep it for every connection.
 
-        Waits for the server's login route. Cancelling is safe.
+        Waits for the server's login route and, while connected, until the server has taken the token: the session goes
+        on as it says. Cancelling is safe.
 
         Raises:
-            AuthError: Something is missing, or the server says no.
-            ConnectionError: The login route cannot be reached.
+            AuthError: Something is missing, or the server says no; the token there was stays.
+            ConnectionError: The server cannot be reached; the same.
         """
         source = TokenSource.configured(self.config.socket, credentials=credentials)
-        await source.get()
+        token, good_for = await source.get(), 0.0
+        if self.connected:
+            good_for = await self.request(control.RefreshToken(token=token), float)
         self._pool.source = source
+        if good_for:
+            self._refresher.expires_in(good_for)
         return True
 
     async def connect(self) -> bool:

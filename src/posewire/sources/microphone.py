@@ -64,6 +64,7 @@ class Microphone:
         """Open the device, in a thread: that can take a second."""
         self._loop = asyncio.get_running_loop()
         self._ended = False
+        self._waiting.clear()  # of when it was open before
         opening = self._loop.create_task(asyncio.to_thread(self._open), name="posewire.microphone")
         try:
             self._stream = await asyncio.shield(opening)

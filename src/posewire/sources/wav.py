@@ -14,6 +14,7 @@ from posewire import clock
 from posewire.errors import DataValidationError
 from posewire.protocol import AudioChunk
 from posewire.protocol.audio_chunk import Samples
+from posewire.values import path_of, shown
 
 SPEECH: Final = Path(__file__).parents[1] / "samples" / "speech.wav"
 """Somebody speaks: a recording that ships with the package; NOTICE says where it comes from."""
@@ -42,7 +43,9 @@ class WavFile:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self._path = Path(path)
+        if (named := path_of(path)) is None:
+            raise DataValidationError("wav", shown(path), "expected the name of a file")
+        self._path = named
         self._format: tuple[int, int] | None = None
         self._size = self._offset = self._length = 0
         self.sample_rate = self.channels = self._frame = 0

@@ -298,6 +298,25 @@ def test_errors_are_one_line_and_an_exit_code(arguments: list[str], code: int, m
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize("command", [("watch",), ("send", "jump")])
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        *(("--seconds", value, "seconds: .* - expected more than 0") for value in ("nan", "-1", "0")),
+        *(("--wait", value, "wait: .* - expected seconds, 0 or more") for value in ("nan", "-1")),
+        ("--report", "none/run.json", "report=none/run.json.*there is no such folder"),
+        *(("--report", value, "report=.*expected a file") for value in (".", "")),
+        ("--url", "foo", "url=foo.*expected http://host:port"),
+    ],
+)
+def test_what_cannot_be_is_refused_at_once(command: tuple[str, ...], option: str, value: str, words: str) -> None:
+    """There is no server: what is noticed later fails with another error, or waits."""
+    url = () if option == "--url" else ("--url", "http://127.0.0.1:9")
+    result = invoke(*command, "--room", "r", "--wait", "0", *url, option, value)
+    assert isinstance(result.exception, posewire.PosewireError)
+    assert re.search(words, str(result.exception)), str(result.exception)
+
+
 def test_a_setting_that_is_wrong_is_said_by_every_command(own_home: Path) -> None:
     (own_home / "config.yaml").write_text("sender:\n  queue_size: 0\n")
     for arguments in (

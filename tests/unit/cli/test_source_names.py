@@ -48,6 +48,17 @@ def test_names(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert made.options == {"fps": None, "seconds": None, "holistic": False, "complexity": 1, "loop": False}
 
 
+@pytest.mark.parametrize("name", ["jump", "synthetic", "mine.npz"])
+@pytest.mark.parametrize("option", [("--holistic",), ("--complexity", "1")])
+def test_what_has_its_landmarks_is_not_tracked(own_home: Path, name: str, option: tuple[str, ...]) -> None:
+    np.savez(own_home / "mine.npz", landmarks=np.zeros((2, 33, 4)), fps=30)
+    arguments = ["send", name, *option, "--room", "r", "--url", "http://127.0.0.1:9", "--wait", "0"]
+    result = CliRunner().invoke(cli, arguments)
+    assert isinstance(result.exception, DataValidationError)
+    assert f"{option[0][2:]}: " in str(result.exception)
+    assert "expected only with a video or a camera" in str(result.exception)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

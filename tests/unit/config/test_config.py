@@ -317,3 +317,28 @@ def test_config_yaml_states_exactly_the_defaults() -> None:
     }
     assert stated == defaults
     assert load_config(file, environ={}) == Config()
+
+
+def test_lists_and_mappings_are_json_in_the_environment() -> None:
+    environ = {
+        "POSEWIRE_MONITOR_THRESHOLDS": '{"max_latency": 0.2, "max_age": null}',
+        "POSEWIRE_SERVER_ALLOWED_ORIGINS": '["https://example.org", "https://example.net:8443"]',
+    }
+    config = load_config(environ=environ)
+    assert config.monitor.thresholds == {"max_latency": 0.2, "max_age": None}
+    assert config.server.allowed_origins == ["https://example.org", "https://example.net:8443"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "words"),
+    [
+        ("MONITOR_THRESHOLDS", "max_latency=0.2", r"monitor\.thresholds=max_latency=0\.2.*expected JSON, as \{"),
+        ("MONITOR_THRESHOLDS", "[]", r"monitor\.thresholds=.*[Ee]xpected `object`"),
+        ("MONITOR_THRESHOLDS", '{"max_latency": "x"}', r"monitor\.thresholds"),
+        ("SERVER_ALLOWED_ORIGINS", "https://example.org", r"server\.allowed_origins=.*expected JSON, as \["),
+        ("SERVER_ALLOWED_ORIGINS", "[" * 100_000, r"server\.allowed_origins"),
+    ],
+)
+def test_what_is_no_json_in_the_environment(variable: str, text: str, words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        load_config(environ={f"POSEWIRE_{variable}": text})

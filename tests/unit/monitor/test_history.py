@@ -118,3 +118,18 @@ def test_half_as_many() -> None:
     assert [each.timestamp for each in thinned([line(timestamp=float(n)) for n in range(5)])] == [1, 3, 4]
     assert [each.timestamp for each in thinned([line(timestamp=float(n)) for n in range(4)])] == [1, 3]
     assert thinned([]) == []
+
+
+def test_spacing_of_a_sample_a_second_is_what_the_documentation_says() -> None:
+    history = History()
+    for second in range(1, 10_001):
+        history.add(line(timestamp=float(second)))
+        if second in (1800, 3600, 10_000):
+            times = [each.timestamp for each in history.lines()]
+            gaps = [after - before for before, after in itertools.pairwise(times)]
+            if second == 1800:
+                assert set(gaps) == {1.0}
+            elif second == 3600:
+                assert (set(gaps[:898]), set(gaps[901:])) == ({2.0}, {4.0})
+            else:
+                assert set(gaps) == {4.0}

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import html.parser
+import json
 import re
+from pathlib import Path
 
 import msgspec
 import pytest
 
-from posewire.monitor import PerformanceMonitor, PerformanceReport, build_report, report_page
+from posewire.errors import MonitoringError
+from posewire.monitor import (
+    PerformanceMonitor,
+    PerformanceReport,
+    build_report,
+    load_performance_data,
+    report_page,
+)
 from tests.unit.monitor.lines import line
 from tests.unit.monitor.reports import STREAM, Clock, busy_report
 
@@ -52,6 +61,29 @@ def test_it_needs_no_other_file_and_runs_nothing() -> None:
     assert re.findall(r"https?://[^\"'< ]+", PAGE) == ["http://www.w3.org/2000/svg"] * PAGE.count("<svg")
     assert "default-src 'none'" in PAGE
     assert "prefers-color-scheme: dark" in PAGE
+
+
+@pytest.mark.parametrize(
+    ("edges", "counts"),
+    [
+        ([0.0, 0.1, 0.2], [1, 2]),
+        ([0.1, -0.2, 0.3], [1, 2]),
+        ([0.1, 0.2, -1e300], [1, 2]),
+        ([0.3, 0.2, 0.4], [1, 2]),
+        ([0.1, 0.2, 1e308], [1, 2]),
+        ([0.1, 0.2], [1, 2]),
+        ([0.1], []),
+    ],
+)
+@pytest.mark.parametrize("name", ["latency_bars", "age_bars"])
+def test_a_histogram_that_cannot_be_drawn_is_refused(
+    name: str, edges: list[float], counts: list[int], tmp_path: Path
+) -> None:
+    data = json.loads(REPORT.to_json()) | {name: {"edges": edges, "counts": counts}}
+    file = tmp_path / "run.json"
+    file.write_text(json.dumps(data))
+    with pytest.raises(MonitoringError, match=f"is damaged: .*expected .*{name}"):
+        load_performance_data(file)
 
 
 def test_every_plot_is_in_it() -> None:

@@ -6,16 +6,16 @@ import msgspec
 import pytest
 
 from posewire.errors import ConfigurationError
-from posewire.sender.send_settings import SendSettings, check_settings
+from posewire.sender.send_settings import SendSettings, checked_settings
 
 
 def test_the_defaults_are_good() -> None:
-    check_settings(msgspec.to_builtins(SendSettings()))
+    checked_settings(msgspec.to_builtins(SendSettings()))
 
 
 def test_a_name_that_is_not_allowed() -> None:
     with pytest.raises(ConfigurationError, match=r"send\.b=1.*allowed: a"):
-        check_settings({"b": 1}, ("a",))
+        checked_settings({"b": 1}, ("a",))
 
 
 def test_waits_grow_up_to_the_timeout() -> None:
