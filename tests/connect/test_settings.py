@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import aiohttp
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import pytest
 import posewire
 from posewire import ConnectionError, DataValidationError
 from posewire.config import SecurityConfig
+from posewire.protocol.opus_codec import OpusEncoder
 from posewire.server.login_limiter import LoginLimiter
 from posewire.server.token_authority import TokenAuthority
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
@@ -74,6 +77,24 @@ async def test_what_the_monitor_looks_at_and_how_often(member: Member) -> None:
             for alert in alice.alerts.evaluate({"cpu_usage": cpu}, 1e9 + now)
         ]
         assert told == ["raised", "cleared", "raised"], "not held back"
+
+
+async def test_how_opus_is_told_to_code(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What libopus is told; that it makes less of it is tested with the codec."""
+    told: list[tuple[int, str]] = []
+
+    def encoder(channels: int, bit_rate: int, *, application: Any) -> Any:
+        told.append((bit_rate, application))
+        return OpusEncoder(channels, bit_rate, application=application)
+
+    monkeypatch.setattr("posewire.sender.audio_encoder.OpusEncoder", encoder)
+    opus = {"codec": "opus", "bit_rate": 40_000, "bit_rate_min": 9000, "application": "music"}
+    async with member("alice", config=changed(media=opus)) as alice:
+        alice.sender.set_bandwidth_limit(100)
+        for _ in range(10):
+            await alice.send_audio(np.zeros(960, np.int16))
+        assert alice.media.audio_bit_rate == 9000
+    assert told[-1] == (9000, "music")
 
 
 async def test_which_pages_are_let_in() -> None:
