@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import aiohttp
@@ -14,6 +15,7 @@ from posewire.config import SecurityConfig
 from posewire.protocol.opus_codec import OpusEncoder
 from posewire.server.login_limiter import LoginLimiter
 from posewire.server.token_authority import TokenAuthority
+from posewire.sockets.clock_sync import ClockSync
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame, points
 
 SECRET = "s" * 48
@@ -77,6 +79,52 @@ async def test_what_the_monitor_looks_at_and_how_often(member: Member) -> None:
             for alert in alice.alerts.evaluate({"cpu_usage": cpu}, 1e9 + now)
         ]
         assert told == ["raised", "cleared", "raised"], "not held back"
+
+
+async def test_how_often_clocks_are_compared(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    first: list[int] = []
+    begin = ClockSync.begin
+
+    async def spy(self: ClockSync, exchanges: int) -> None:
+        first.append(exchanges)
+        await begin(self, exchanges)
+
+    monkeypatch.setattr(ClockSync, "begin", spy)
+    config = changed(socket={"clock_exchanges": 5, "clock_interval": 50})
+    async with member("alice", config=config) as alice:
+        assert first == [5]
+        times: set[float] = set()
+
+        def looked_often() -> bool:
+            times.add(alice.socket.clock.uncertainty)
+            return len(times) > 20
+
+        # Every four seconds, and every second at first, it would take half a minute and more.
+        await eventually(looked_often, seconds=20)
+
+
+async def test_what_parts_are_told(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those whose effect takes seconds, or a machine that is slow; each has tests of what it does with it."""
+    told: dict[str, dict[str, Any]] = {}
+
+    def spy(module: str, name: str) -> None:
+        original = getattr(importlib.import_module(module), name)
+
+        def made(*args: Any, **kwargs: Any) -> Any:
+            told[name] = kwargs
+            return original(*args, **kwargs)
+
+        monkeypatch.setattr(f"{module}.{name}", made)
+
+    spy("posewire.session.sampler", "LoopWatch")
+    spy("posewire.rooms.room_manager", "RoomSeals")
+    config = changed(
+        monitor={"lag_interval": 70, "slow_callbacks": False}, security={"key_grace": 4321}, socket={"max_pool_size": 4}
+    )
+    async with member("alice", config=config) as alice:
+        assert told["LoopWatch"] == {"interval": 0.07, "names": False}
+        assert told["RoomSeals"]["grace"] == 4.321
+        assert alice.socket.pool_status().utilization == 0.25
 
 
 async def test_how_opus_is_told_to_code(member: Member, monkeypatch: pytest.MonkeyPatch) -> None:
