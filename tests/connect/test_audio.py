@@ -15,7 +15,7 @@ from benchmarks.audio_quality import delay_of, segmental_snr
 
 import posewire
 from posewire import AudioChunk, ConfigurationError, DataValidationError, InvalidDataError, SendOutcome
-from posewire.cli.sound import sound_beside
+from posewire.cli.sound import sound_beside, sound_of
 from posewire.cli.sound_recorder import SoundRecorder
 from posewire.protocol import Header, Kind
 from posewire.sources import WavFile
@@ -215,14 +215,16 @@ async def test_the_microphone_beside_the_poses(member: Member, monkeypatch: pyte
     async with member("alice") as alice, member("bob") as bob:
         await eventually(lambda: knows(bob, "alice", "bob"))
         frames = bob.frames("audio")
-        async with sound_beside(alice, "mic", loop=True, seconds=None):
-            await eventually(lambda: bool(device.started))
+        sound = await sound_of("mic")
+        assert device.closed == 1, "there is one; nobody is listened to yet"
+        async with sound_beside(alice, sound, loop=True, seconds=None):
+            await eventually(lambda: device.started == 2)
             assert (device.arguments["samplerate"], device.arguments["channels"]) == (48_000, 1)
             device.say(1234)
             heard_frame = await next_frame(frames)
             assert heard_frame.audio is not None
             assert (heard_frame.audio.samples == 1234).all()
-        assert device.closed == 1
+        assert device.closed == 2
 
 
 async def test_streams_that_are_coded_are_bounded(member: Member) -> None:

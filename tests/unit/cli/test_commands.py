@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -315,6 +318,23 @@ def test_what_cannot_be_is_refused_at_once(command: tuple[str, ...], option: str
     result = invoke(*command, "--room", "r", "--wait", "0", *url, option, value)
     assert isinstance(result.exception, posewire.PosewireError)
     assert re.search(words, str(result.exception)), str(result.exception)
+
+
+def test_a_server_listens_where_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    port, until = free_port(), time.monotonic() + 30
+    monkeypatch.setenv("POSEWIRE_SERVER_HOST", "127.0.0.2")
+    monkeypatch.setenv("POSEWIRE_SERVER_PORT", str(port))
+    server = start("serve")
+    try:
+        while True:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.2", port), timeout=1):
+                break
+            assert server.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.05)
+    finally:
+        server.terminate()
+        server.communicate(timeout=20)
 
 
 def test_a_setting_that_is_wrong_is_said_by_every_command(own_home: Path) -> None:

@@ -19,7 +19,7 @@ from posewire.server.mail import Mail
 from posewire.server.outlet import Outlet
 
 K, A, L = FrameType.KEY, FrameType.ANCHOR, FrameType.LEAF
-CONFIG = ServerConfig(recipient_limit=1024, recipient_timeout=15_000, audio_max_age=1000)
+CONFIG = ServerConfig(recipient_limit=1024, recipient_timeout=14_000, audio_max_age=900)
 
 
 def pose(seq: int, frame_type: FrameType = K, reference: int | None = None, *, stream: int = 1) -> Mail:

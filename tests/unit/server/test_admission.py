@@ -150,8 +150,18 @@ def test_who_goes_first() -> None:
         assert passed[more] >= passed[less]
 
 
-def test_bytes_count_too() -> None:
-    quota = enter(admission(member_bytes=10_000, burst=1))
+def test_connections_count_too() -> None:
+    house = admission(member_connects=2, burst=1)
+    for _ in range(2):
+        enter(house)
+    with pytest.raises(ResourceLimitError, match=r"come again in 0\.5 s"):
+        enter(house)
+    enter(house, "bob")
+
+
+@pytest.mark.parametrize("limit", ["member_bytes", "address_bytes"])
+def test_bytes_count_too(limit: str) -> None:
+    quota = enter(admission(**{limit: 10_000}, burst=1))
     big = packet(L, size=1000)
     verdicts = [send(quota, big, 0.0) for _ in range(12)]
     assert verdicts.count(Verdict.FINE) == 10

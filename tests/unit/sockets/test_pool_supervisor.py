@@ -22,7 +22,7 @@ def supervisor(*urls: str, round_trip: float = 0.01, **settings: Any) -> PoolSup
 
     pool = PoolSupervisor(
         urls[0],
-        ConnectionConfig(connect_timeout=10_000, endpoint_timeout=500, **settings),
+        ConnectionConfig(**{"connect_timeout": 10_000, "endpoint_timeout": 500, **settings}),
         on_frame=never,
         on_event=never,
         on_credit=never,
@@ -66,6 +66,11 @@ async def test_pauses_between_attempts_begin_with_the_delay_of_the_settings_and_
     assert len(pauses) == 6
     for pause, longest in zip(pauses, (0.7, 1.4, 2.8, 5, 5, 5), strict=True):
         assert 0.8 * longest <= pause <= longest, "a random part of a fifth is taken off"
+
+
+def test_how_much_less_is_a_setting() -> None:
+    pool = supervisor("http://a", "http://b", endpoint_timeout=300)
+    assert [pool._seconds(attempt, last=False) for attempt in (1, 2, 3)] == [0.3, 0.6, 1.2]
 
 
 def test_a_far_endpoint_has_the_time_it_takes() -> None:
