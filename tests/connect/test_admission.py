@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
+import gc
 import socket
+import weakref
 import zlib
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -18,6 +20,7 @@ from posewire import ResourceLimitError
 from posewire.lifetime import cancel_and_wait
 from posewire.protocol import Delivery, FrameType, Kind, SocketIOPacket, control
 from posewire.protocol.client_message import MAX_MESSAGE_BYTES
+from posewire.server.fast_path import FastWebSocket
 from posewire.server.relay import NOTICE
 from tests.connect.conftest import CONFIG, Member, changed, eventually, landmarks, next_frame
 
@@ -235,6 +238,31 @@ async def test_a_crowd_of_websockets_that_do_not_say_who_they_are(member: Member
         async with member("late", "quiet") as late:
             assert await late.rooms.list_rooms()
     await eventually(lambda: len(engine.eio.sockets) == 0)
+
+
+async def test_who_leaves_leaves_nothing_for_the_garbage_collector(
+    server: posewire.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a crowd has left, everybody would wait for it: 100 ms for a thousand of them."""
+    left: list[weakref.ref[FastWebSocket]] = []
+    serve = FastWebSocket.__call__
+
+    async def noted(websocket: FastWebSocket, environ: Any) -> Any:
+        left.append(weakref.ref(websocket))
+        return await serve(websocket, environ)
+
+    monkeypatch.setattr(FastWebSocket, "__call__", noted)
+    gc.collect()
+    gc.disable()
+    try:
+        async with Raw(server) as raw, Raw(server) as other:
+            assert b" 101 " in await raw.upgrade("Host: 127.0.0.1")
+            assert b" 101 " in await other.upgrade("Host: 127.0.0.1")
+            other.write(b"no packet", 0x81)
+            await gone(other.reader)
+        await eventually(lambda: len(left) == 2 and all(each() is None for each in left))
+    finally:
+        gc.enable()
 
 
 async def test_connections_of_one_address_are_limited_and_told(server: posewire.Server) -> None:

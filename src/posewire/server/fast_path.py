@@ -64,6 +64,7 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         self._welcomed = False
         """Whether the client was told that it is let in: no answer comes before."""
         self._failed = False
+        self._over: OSError | None = None
         self._gate: MessageGate = self.server.gate(self._sid)
         try:
             await self._sock.prepare(environ["aiohttp.request"])
@@ -79,6 +80,7 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
             set_take(self._sock, None)
             ended.set()
             self.server.websocket_ended(eio_socket)
+            _untangle(self._over, self._sock.exception())
         return self._sock
 
     def _take(self, message: bytes) -> bool:
@@ -122,6 +124,13 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
         Raises:
             OSError: The connection is gone, or what came is of no use.
         """
+        try:
+            return await self._next()
+        except OSError as exc:
+            self._over = exc
+            raise
+
+    async def _next(self) -> str | bytes:
         # Packets that came while this task was busy; engine.io makes two tasks for every message this returns.
         while True:
             message = await self._sock.receive()
@@ -168,6 +177,17 @@ class FastWebSocket(aiohttp_driver.WebSocket):  # type: ignore[misc]  # untyped 
             code=WSCloseCode.MESSAGE_TOO_BIG if exc.reason == "oversized" else WSCloseCode.POLICY_VIOLATION,
             message=exc.detail.encode()[:_LONGEST_REASON],
         )
+
+
+def _untangle(*errors: BaseException | None) -> None:
+    """Let go of where errors have been: those frames hold what holds the errors.
+
+    The garbage collector would take care of it, when the connections of a whole crowd have come together; everybody
+    waits for it then.
+    """
+    for error in errors:
+        if error is not None:
+            error.__traceback__ = error.__cause__ = error.__context__ = None
 
 
 def cut(request: web.BaseRequest) -> None:
