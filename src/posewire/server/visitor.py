@@ -16,9 +16,9 @@ _LINGER_SECONDS: Final = 1.0
 """For what is left of a request after its answer."""
 _IDLE_SECONDS: Final = 30.0
 """Between two requests of a member that has no WebSocket: only those may be on one connection."""
-_LEAST_SLICE: Final = 1 << 10
+_LEAST_SLICE: Final = 256
 _LARGEST_SLICE: Final = 16 << 10
-_SLICE_SECONDS: Final = 0.0002
+_SLICE_SECONDS: Final = 0.00015
 """Of the loop's time, that what one connection sent at once may take before it is the others' turn."""
 
 
