@@ -31,6 +31,8 @@ _SETTLE_SECONDS: Final = 6.0
 _STALL_SECONDS: Final = 0.03
 """A third of the time that is left for a new token."""
 _LOOK_SECONDS: Final = 0.02
+_ADVERSE: Final = ("freeze", "slow", "latency", "half_open")
+"""What holds up what passes."""
 _GRACE: Final = 20.0
 """Seconds of the schedule, as all that `_settings` says."""
 _SECRET: Final = "chaos" * 10
@@ -125,6 +127,8 @@ class World:
         self._tokens = TokenAuthority(_SECRET.encode(), lifetime=3600)
         self._lifetimes = {person.name: person.token_seconds for person in plan.people}
         self._dry: Counter[str] = Counter()
+        self._adverse: Counter[str] = Counter()
+        """Users whose link holds up what passes."""
         self._tasks: set[asyncio.Task[None]] = set()
         self.server = ServerProcess(nursery, _settings_of(self._config))
         self.around = Surroundings(History(), self.server, self._config, self._now)
@@ -196,6 +200,7 @@ class World:
         )
         self.around.history.indices[index] = label
         self._door.excuse_newcomer(member)
+        self._excuse_late_tokens(member)
         self.members.append(member)
         member.start()
 
@@ -266,11 +271,21 @@ class World:
                 await self._link_fault(step, self.links[step.user], member)
 
     async def _link_fault(self, step: Step, link: FaultLink, member: Member | None) -> None:
-        if member is not None and step.action in ("freeze", "slow", "latency", "half_open"):
+        if step.action in _ADVERSE:
+            self._adverse[step.user] += 1
+        if member is not None and step.action in _ADVERSE:
             member.adverse_since = member.adverse_since or asyncio.get_running_loop().time()
-            if self._lifetimes.get(step.user):
-                # What tells it of a token's end, or brings the new one, may be on the way for longer than that.
-                self.around.history.excuse(member.label, "AuthError")
+            self._excuse_late_tokens(member)
+        await self._fault(step, link)
+        if step.action in _ADVERSE:
+            self._adverse[step.user] -= 1
+
+    def _excuse_late_tokens(self, member: Member) -> None:
+        """Note that what tells a member of its token's end, or brings the new one, may be on the way for longer."""
+        if self._adverse[member.user] and self._lifetimes.get(member.user):
+            self.around.history.excuse(member.label, "AuthError")
+
+    async def _fault(self, step: Step, link: FaultLink) -> None:
         match step.action:
             case "cut":
                 link.cut()

@@ -14,6 +14,7 @@ _NUMBERS: Final = tuple(name for name, kind in _KINDS.items() if kind in (float,
 _OTHERS: Final = tuple(name for name in _KINDS if name not in _NUMBERS)
 _WHOLE: Final = frozenset(name for name, kind in _KINDS.items() if kind is int)
 _TIMESTAMP: Final = _NUMBERS.index("timestamp")
+_MOST_KNOWN: Final = 64
 _SLACK: Final = 4
 """A quarter as many rows more, so that the first one can be let go without moving all others each time."""
 
@@ -29,6 +30,7 @@ class LineStore:
         # Filled, so that the system gives all of its memory now.
         self._table = np.full((most + most // _SLACK + 1, len(_NUMBERS)), np.nan)
         self._words: list[tuple[object, ...]] = []
+        self._known: dict[tuple[object, ...], tuple[object, ...]] = {}
         self._first = 0
 
     def __len__(self) -> int:
@@ -58,9 +60,14 @@ class LineStore:
         self._table[self._first + len(self._words) - 1] = [
             np.nan if values[name] is None else values[name] for name in _NUMBERS
         ]
-        words = tuple(values[name] for name in _OTHERS)
-        same = len(self._words) > 1 and self._words[-2] == words
-        self._words[-1] = self._words[-2] if same else words
+        self._words[-1] = self._shared(tuple(values[name] for name in _OTHERS))
+
+    def _shared(self, words: tuple[object, ...]) -> tuple[object, ...]:
+        """Return words that some line has already, if they are the same: a loop has few slowest callbacks, in turns."""
+        key = tuple(tuple(sorted(word.items())) if isinstance(word, dict) else word for word in words)
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        return self._known.setdefault(key, words)
 
     def let_go(self, timestamp: float) -> None:
         """Let go of the lines before ``timestamp``."""

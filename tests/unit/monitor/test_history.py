@@ -133,3 +133,15 @@ def test_spacing_of_a_sample_a_second_is_what_the_documentation_says() -> None:
                 assert (set(gaps[:898]), set(gaps[901:])) == ({2.0}, {4.0})
             else:
                 assert set(gaps) == {4.0}
+
+
+def test_words_that_are_the_same_are_kept_once() -> None:
+    """A loop has few slowest callbacks, in turns; each line with strings of its own would grow for an hour."""
+    history = History()
+    for index in range(300):
+        name = "".join(["callback ", str(index % 3)])  # a new string each time
+        history.add(line(timestamp=index * 2.5, slowest_callback=name, drops={"late": index // 100}))
+    lines = history.lines()
+    assert {each.slowest_callback for each in lines} == {"callback 0", "callback 1", "callback 2"}
+    assert len({id(each.slowest_callback) for each in lines}) <= 9
+    assert [each.drops for each in lines[::100]] == [{"late": 0}, {"late": 1}, {"late": 2}]
