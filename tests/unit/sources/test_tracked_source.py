@@ -22,13 +22,15 @@ PATIENCE = 60.0
 @pytest.fixture(autouse=True)
 async def nothing_left_behind() -> AsyncIterator[None]:
     """Fail a test that leaves a process or a thread."""
+    # Those of fixtures that last for the whole session: tests/faults has one, and may run in this process before.
+    before = set(psutil.Process().children(recursive=True))
     threads = set(threading.enumerate())
     yield
     for thread in set(threading.enumerate()) - threads:
         # Python 3.11 waits for each process in a thread, which ends soon after the process does.
         thread.join(PATIENCE)
         assert not thread.is_alive(), thread
-    assert not psutil.Process().children(recursive=True)
+    assert not set(psutil.Process().children(recursive=True)) - before
 
 
 def video(name: str, **options: Any) -> VideoSource:
