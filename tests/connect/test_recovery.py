@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-
 import pytest
 
 import posewire
@@ -54,43 +51,6 @@ async def test_a_strategy_that_fails_is_as_good_as_none(server: posewire.Server,
     with pytest.raises(AuthError, match="has expired"):
         async with session:
             await session.wait_ended()
-
-
-async def test_a_strategy_may_close_the_session(server: posewire.Server) -> None:
-    """From the inside: neither waits for the other."""
-    session = posewire.connect(server.url, token=server.issue_token("alice", ttl=0.2), room="studio", config=CONFIG)
-    asked: list[AuthError] = []
-
-    async def close(error: AuthError) -> bool:
-        asked.append(error)
-        await session.aclose()
-        return True
-
-    session.recovery.add_strategy(AuthError, close)
-    async with asyncio.timeout(15):
-        with contextlib.suppress(posewire.PosewireError):
-            async with session:
-                await session.wait_ended()
-    assert len(asked) == 1
-
-
-async def test_a_session_is_closed_while_a_strategy_waits(server: posewire.Server) -> None:
-    session = posewire.connect(server.url, token=server.issue_token("alice", ttl=0.2), room="studio", config=CONFIG)
-    waits, ended = asyncio.Event(), asyncio.Event()
-
-    async def wait(error: AuthError) -> bool:
-        waits.set()
-        try:
-            await asyncio.Event().wait()
-        finally:
-            ended.set()
-        return True
-
-    session.recovery.add_strategy(AuthError, wait)
-    async with asyncio.timeout(15):
-        async with session:
-            await waits.wait()
-        assert ended.is_set()
 
 
 async def test_a_strategy_for_when_the_attempts_are_used_up(server: posewire.Server) -> None:

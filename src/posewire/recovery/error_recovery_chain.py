@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from posewire.errors import DataValidationError, PosewireError
-from posewire.lifetime import cancel_and_wait, failure_of
 from posewire.values import is_whole, plain, shown
 
 logger = logging.getLogger(__name__)
@@ -59,33 +57,30 @@ class ErrorRecoveryChain:
         """
         for strategy in self.strategies_for(error):
             for attempt in range(1, self.max_retries + 1):
-                if await _helps(strategy, error, attempt):
-                    return True
+                with _Attempt(error, attempt):
+                    result = strategy(error)
+                    helped = await result if inspect.isawaitable(result) else result
+                    if helped is not False:
+                        return True
+                    logger.warning("recovery from %r did not help (attempt %d)", error, attempt)
         return False
 
 
-async def _helps(strategy: Strategy, error: BaseException, attempt: int) -> bool:
-    """Return whether a strategy helped. It is the application's code, and has a task: what it raises ends only that."""
-    task = asyncio.create_task(_call(strategy, error), name="posewire.recovery")
-    try:
-        await asyncio.wait({task})
-    finally:
-        await cancel_and_wait(task)
-    raised = failure_of(task)
-    if raised is not None and not isinstance(raised, Exception):
-        raise raised
-    if raised is not None:
+class _Attempt:
+    """Logs what a strategy raises, and goes on: it is the application's code, and no reason to lose ours."""
+
+    def __init__(self, error: BaseException, number: int) -> None:
+        self._error = error
+        self._number = number
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, raised: BaseException | None, trace: object) -> bool:
+        if not isinstance(raised, Exception):  # nothing, or what ends a task
+            return False
         known = isinstance(raised, PosewireError | OSError)
         level = logging.WARNING if known else logging.ERROR
         message = "recovery from %r failed (attempt %d): %r"
-        logger.log(level, message, error, attempt, raised, exc_info=None if known else raised)
-        return False
-    if task.cancelled() or not task.result():
-        logger.warning("recovery from %r did not help (attempt %d)", error, attempt)
-        return False
-    return True
-
-
-async def _call(strategy: Strategy, error: BaseException) -> bool:
-    result = strategy(error)
-    return (await result if inspect.isawaitable(result) else result) is not False
+        logger.log(level, message, self._error, self._number, raised, exc_info=None if known else raised)
+        return True
